@@ -1,0 +1,1 @@
+"""Post-provision steps: the protocol, the runner, and the hooks."""
