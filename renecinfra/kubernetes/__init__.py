@@ -1,0 +1,1 @@
+"""What a profile comes to on a cluster: objects that are rendered, or made in memory. Pure."""
