@@ -1,0 +1,30 @@
+"""`drill`: prove that the backups can be restored."""
+
+from __future__ import annotations
+
+from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_console, open_environment
+
+
+def drill(
+    env: Env,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Rehearse a restore: the newest backup to a random moment, checked and timed, then removed.
+
+    Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age.
+
+    Example: renecinfra drill prod
+    """
+    from renecinfra.cli.recovery_views import show_drill
+    from renecinfra.provision import drilling
+
+    console = open_console(json_output=json_output, quiet=quiet)
+    session = open_environment(env, console)
+    done = drilling.drill(session, arguments())
+    if json_output:
+        console.json({"environment": env, "ok": True, **done.facts()})
+    else:
+        show_drill(console, session.profile, done)
+    return 0

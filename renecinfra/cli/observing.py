@@ -1,0 +1,80 @@
+"""Commands that say what happened to an environment: by us, and without us."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_console, open_environment
+
+
+def drift(
+    env: Env,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read by main
+) -> int:
+    """Show what changed since the last `up` without us: resources, files, services, alert rules.
+
+    Changes nothing. Exits 2 when something has, which a scheduled job can alert on.
+
+    Example: renecinfra drift local --json
+    """
+    from renecinfra.console import plain
+    from renecinfra.provision.drifting import drift as look
+
+    console = open_console(json_output=json_output, quiet=quiet)
+    found = look(open_environment(env, console), arguments())
+    if json_output:
+        console.json(found.document())
+        return 2 if found.items else 0
+    if found.items:
+        rows = [
+            (one.layer, plain(one.address), plain(one.seen), plain(one.who or ""), one.when or "")
+            for one in found.items
+        ]
+        console.table(("layer", "what", "seen", "who could have", "when"), rows, title=f"Drift of {env}")
+    for what, why in found.skipped.items():
+        console.warn(f"{what}: not looked at: {why}")
+    console.result(
+        f"{len(found.items)} things drifted" if found.items else f"{env} is as the last `up` left it"
+    )
+    return 2 if found.items else 0
+
+
+def history(
+    env: Env,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many runs.")] = 20,
+    json_output: Json = False,
+    debug: Debug = False,  # noqa: ARG001 - read by main
+) -> None:
+    """Show who did what to an environment and when, from its journal; the newest first.
+
+    Example: renecinfra history local -n 5
+    """
+    from renecinfra.console import plain
+    from renecinfra.profiles.loading import load
+    from renecinfra.provision import history as past
+    from renecinfra.workspace import find_workspace
+
+    console = open_console(json_output=json_output)
+    workspace = find_workspace()
+    load(workspace, env)  # a name that is no environment is an error, and no empty history
+    runs = past.history(workspace.paths(env), limit)
+    if json_output:
+        console.json({"environment": env, "runs": [past.document(run) for run in runs]})
+        return
+    rows = [
+        (
+            f"{run.started:%Y-%m-%d %H:%M:%S}",
+            plain(" ".join(run.argv)),
+            plain(f"{run.runner.user}@{run.runner.host}"),
+            "" if run.seconds is None else f"{run.seconds:.1f} s",
+            plain(past.result(run)),
+        )
+        for run in runs
+    ]
+    console.table(("UTC", "command", "who", "took", "result"), rows)
+    if not runs:
+        console.result(f"nothing was done to {env} here yet")

@@ -1,0 +1,1 @@
+"""The local platform: supervised processes on this machine, created by a Terraform stack."""

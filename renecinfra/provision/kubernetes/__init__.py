@@ -1,0 +1,1 @@
+"""Commands over an environment on an existing cluster."""
