@@ -215,7 +215,7 @@ def _roll(session: Session) -> None:
                     session.terraform.apply(plan.plan_file, on_event=lambda event: tell(progress, event))
             finally:
                 plan.plan_file.unlink(missing_ok=True)
-            retirement.settle(name, changed)
+            retirement.settle(name)
     verify(session, plan)
 
 

@@ -7,7 +7,6 @@ else to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +50,12 @@ def finish(session: Session, plan: UpPlan, *, resumed: bool = False) -> None:
     both = resumed and profile.workloads.api.key in (_references(session) or ())
     known = [one.name for one in session.environment.services]
     services = sorted(name for name in known if name in touched or (both and name.startswith(_API)))
-    if any(name.startswith(_API) for name in services):
-        time.sleep(_SETTLE_SECONDS)  # the last of them may have come back a moment ago
+    if resumed and any(name.startswith(_API) for name in services):
+        time.sleep(_SETTLE_SECONDS)  # the run before may have ended just as one of them came back
     for name in services:
         with session.reporter.step(f"Restarting {name}"):
             session.supervision.restart(name)
-        settle(name, services)
+        settle(name)
     done(session)
 
 
@@ -65,9 +64,12 @@ def done(session: Session) -> None:
     _file(session).unlink(missing_ok=True)
 
 
-def settle(name: str, services: Sequence[str]) -> None:
-    """Before the next API stops, the edge must have noticed that this one is back."""
-    if name.startswith(_API) and name != max(one for one in services if one.startswith(_API)):
+def settle(name: str) -> None:
+    """Before another API stops, the edge must have noticed that this one is back.
+
+    After the last one too: whatever comes next, a `rollback` at once or a second restart, may stop the first.
+    """
+    if name.startswith(_API):
         time.sleep(_SETTLE_SECONDS)
 
 

@@ -161,7 +161,7 @@ def _roll(session: Session, turn: _Turn) -> tuple[UpPlan, tuple[str, ...]]:
             if session.terraform.plan(plan.plan_file, targets=(target,)):
                 session.terraform.apply(plan.plan_file, on_event=lambda event: tell(progress, event))
             plan.plan_file.unlink(missing_ok=True)
-            retirement.settle(name, changed)
+            retirement.settle(name)
     return plan, tuple(changed)
 
 

@@ -55,6 +55,18 @@ def test_an_api_that_a_killed_rotation_gave_both_keys_is_restarted(
     assert restarted == ["api-1", "api-2"]
 
 
+def test_the_edge_is_given_time_after_every_api_and_after_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    for name in ("worker-1", "api-1", "api-2"):
+        retirement.settle(name)
+    # nginx leaves a server alone for fail_timeout of 2 s, counted in whole seconds: up to 3 s.
+    assert len(slept) == 2
+    assert min(slept) > 3
+
+
 def test_what_cannot_be_ended_stays_due(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise RuntimeError
