@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from renecinfra.cli.aws import open_aws
 from renecinfra.cli.options import Debug, Env, Json, Quiet, Yes, arguments, open_console, open_environment
 
 if TYPE_CHECKING:
@@ -25,8 +26,16 @@ def _environment(context: typer.Context, env: Env) -> None:
 
 
 def _open(context: typer.Context, console: Console) -> BackupWork:
+    from renecinfra.cli import aws_recovery
     from renecinfra.provision.backups import open_backups
 
+    if (cloud := open_aws(context.obj, console)) is not None:
+        aws_recovery.refuse(
+            cloud,
+            f"`backup {context.info_name}`",
+            "AWS has `backup ENV list`, `create` and `expire --backup`; `up` checks backups and copies, and "
+            "a restore that is ended by --abort proves that they can be used",
+        )
     return open_backups(open_environment(context.obj, console))
 
 
@@ -34,11 +43,13 @@ def _open(context: typer.Context, console: Console) -> BackupWork:
 def create(
     context: typer.Context,
     kind: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--type", help="full: everything; diff: since the last full one; incr: since the last one."
+            "--type",
+            help="full: everything; diff: since the last full one; incr (the default): since the last one. "
+            "AWS has snapshots alone.",
         ),
-    ] = "incr",
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why, as `list` shows it.")] = "by hand",
     json_output: Json = False,
     quiet: Quiet = False,
@@ -51,8 +62,14 @@ def create(
     from renecinfra.cli.backup_presenting import show_taken
 
     console = open_console(json_output=json_output, quiet=quiet)
+    if (cloud := open_aws(context.obj, console)) is not None:
+        from renecinfra.cli import aws_recovery
+
+        if kind is not None:
+            aws_recovery.refuse(cloud, "--type", "leave it out: RDS takes snapshots, and no other backups")
+        return aws_recovery.create(cloud, console, reason)
     work = _open(context, console)
-    show_taken(console, work, work.create(kind, reason, arguments()))
+    show_taken(console, work, work.create(kind or "incr", reason, arguments()))
     return 0
 
 
@@ -71,6 +88,10 @@ def list_backups(
     from renecinfra.provision.backup_list import listing
 
     console = open_console(json_output=json_output)
+    if (cloud := open_aws(context.obj, console)) is not None:
+        from renecinfra.cli import aws_recovery
+
+        return aws_recovery.list_backups(cloud, console)
     seen = listing(_open(context, console))
     if json_output:
         console.json(seen.document())
@@ -133,6 +154,10 @@ def expire(
     from renecinfra.cli.backup_presenting import ask_expire, show_expired
 
     console = open_console(json_output=json_output)
+    if backup is not None and not dry_run and (cloud := open_aws(context.obj, console)) is not None:
+        from renecinfra.cli import aws_recovery
+
+        return aws_recovery.expire(cloud, console, backup, yes=yes)
     work = _open(context, console)
     gone = work.expire(
         backup,

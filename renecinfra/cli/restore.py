@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from renecinfra.cli.aws import open_aws
 from renecinfra.cli.options import (
     Debug,
     Env,
@@ -19,6 +20,7 @@ from renecinfra.cli.options import (
 
 if TYPE_CHECKING:
     from renecinfra.console import Console
+    from renecinfra.provision.aws.session import AwsSession
     from renecinfra.provision.restore_result import RestoreResult
     from renecinfra.provision.session import Session
     from renecinfra.provision.undoing import ConfirmState
@@ -102,6 +104,23 @@ def restore(
     action = _one_action(
         actions, any(one is not None for one in targets) or dry_run or bool(from_backup or into or tables)
     )
+    if (cloud := open_aws(env, console)) is not None:
+        return _in_aws(
+            cloud,
+            console,
+            action,
+            {
+                "to": to,
+                "latest": latest,
+                "backup": backup,
+                "lsn": lsn,
+                "xid": xid,
+                "restore_point": restore_point,
+            },
+            {"--into": into, "--table": tables, "--from-backup": from_backup},
+            dry_run=dry_run,
+            yes=yes,
+        )
     session = open_environment(into or env, console)
     if action == "--finish":
         return _finish(console, session, yes=yes)
@@ -135,6 +154,34 @@ def restore(
         source=env if into else None,
     )
     return _show(console, session, done, None)
+
+
+def _in_aws(
+    session: AwsSession,
+    console: Console,
+    action: str | None,
+    target: dict[str, Any],
+    other: dict[str, object],
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    from renecinfra.cli import aws_recovery
+    from renecinfra.recovery.targets import choose_target
+
+    for option, value in other.items():
+        if value:
+            aws_recovery.refuse(
+                session,
+                option,
+                "restore, and before you confirm the cutover copy from the restored instance; `--abort` then "
+                "removes it",
+            )
+    if action is not None:
+        return aws_recovery.act(session, console, action, yes=yes)
+    return aws_recovery.restore(
+        session, console, choose_target(**target, snapshots=True), dry_run=dry_run, yes=yes
+    )
 
 
 def _one_action(actions: dict[str, bool], targeted: bool) -> str | None:

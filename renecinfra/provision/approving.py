@@ -175,8 +175,16 @@ def require_policy(session: Environment, made: Reviewed) -> None:
 def backup_age(session: Environment) -> timedelta | None:
     """How much going back to the newest restorable state would lose; None where nobody can tell.
 
-    On the local platform, from what the backups service saw last, plus the time since: nothing is assumed.
+    On the local platform, from what the backups service saw last, plus the time since; in AWS, from what RDS
+    says now: nothing is assumed.
     """
+    from renecinfra.provision.aws.session import AwsSession
+
+    if isinstance(session, AwsSession):
+        from renecinfra.provision.aws.restoring import instances_of
+
+        latest = instances_of(session).source().latest
+        return None if latest is None else datetime.now(UTC) - latest
     if not isinstance(session, Session):
         return None
     from renecinfra.provision.recoverable import recoverable_age

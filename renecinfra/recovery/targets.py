@@ -37,6 +37,8 @@ _DATE: Final = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})")
 _OFFSET: Final = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{2}):?(?P<minutes>\d{2})?", re.IGNORECASE)
 _LSN: Final = re.compile(r"[0-9A-F]{1,8}/[0-9A-F]{1,8}", re.IGNORECASE)
 _BACKUP: Final = re.compile(r"\d{8}-\d{6}F(?:_\d{8}-\d{6}[DI])?")
+# RDS's own snapshots begin with "rds:", AWS Backup's with "awsbackup:"; none is ever part of a command.
+_SNAPSHOT: Final = re.compile(r"(?:[a-z]+:)?[A-Za-z][A-Za-z0-9-]{0,254}")
 _RESTORE_POINT: Final = re.compile(r"[\w.:+@-]{1,63}")
 # Below 3 are bootstrap's own; a transaction id has 32 bits.
 _XID_MIN, _XID_MAX = 3, 2**32 - 1
@@ -119,6 +121,7 @@ def choose_target(
     lsn: str | None = None,
     xid: str | None = None,
     restore_point: str | None = None,
+    snapshots: bool = False,
     now: datetime | None = None,
     zone: tzinfo | None = None,
 ) -> RecoveryTarget:
@@ -131,6 +134,7 @@ def choose_target(
         lsn: a place in the WAL.
         xid: a transaction's id.
         restore_point: a restore point's name.
+        snapshots: whether a backup is a snapshot of RDS, by its identifier.
         now: the present, with its zone.
         zone: what a time without a zone is in; the machine's own when None.
 
@@ -144,7 +148,14 @@ def choose_target(
         given["--latest"] = LatestTarget
     if backup is not None:
         given["--backup"] = lambda: BackupTarget(
-            _matching(_BACKUP, backup, "--backup", "a label such as 20261124-013000F; see `backup ENV list`")
+            _matching(
+                _SNAPSHOT if snapshots else _BACKUP,
+                backup,
+                "--backup",
+                "a snapshot's identifier; see `backup ENV list`"
+                if snapshots
+                else "a label such as 20261124-013000F; see `backup ENV list`",
+            )
         )
     if lsn is not None:
         given["--lsn"] = lambda: LsnTarget(

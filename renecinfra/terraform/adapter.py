@@ -37,11 +37,15 @@ _TAIL_LINES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class StateResource:
-    """A resource in the state; ``tainted`` means that the next apply replaces it."""
+    """A resource in the state; ``tainted`` means that the next apply replaces it.
+
+    ``resource_id`` is the attribute of this name, for types of AWS whose identifier can change; else empty.
+    """
 
     address: str
     type: str
     tainted: bool
+    resource_id: str = ""
 
 
 class Terraform:
@@ -183,10 +187,18 @@ class Terraform:
 
     def push_state(self, file: Path) -> None:
         """Make the state of a file the current one, under the state's lock; its serial must be the next."""
-        command = self._argv("state push", str(file.absolute()), no_color=True, **self._locking)
+        self._plainly("state push", str(file.absolute()))
+
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Take resources out of the state; what they stand for stays as it is."""
+        if addresses:
+            self._plainly("state rm", *addresses)
+
+    def _plainly(self, name: str, *arguments: str, **options: object) -> None:
+        command = self._argv(name, *arguments, no_color=True, **options, **self._locking)
         output, errors, code = self._capture(command)
         if code != 0:
-            raise self._error("state push", command, parse_text(errors), (output + errors).splitlines())
+            raise self._error(name, command, parse_text(errors), (output + errors).splitlines())
 
     def format_check(self) -> list[str]:
         """The stack's files that ``terraform fmt`` would change."""
@@ -297,7 +309,12 @@ def _output(data: Mapping[str, Any]) -> Any:
 
 def _resources(module: Mapping[str, Any]) -> list[StateResource]:
     found = [
-        StateResource(str(resource["address"]), str(resource["type"]), bool(resource.get("tainted")))
+        StateResource(
+            str(resource["address"]),
+            str(resource["type"]),
+            bool(resource.get("tainted")),
+            str((resource.get("values") or {}).get("resource_id") or ""),
+        )
         for resource in module.get("resources") or ()
         if resource.get("mode") == "managed"
     ]

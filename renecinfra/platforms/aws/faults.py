@@ -74,6 +74,7 @@ _UNREACHABLE: Final = frozenset(
         "SSLError",
         "ConnectionError",
         "HTTPClientError",
+        "ResponseParserError",
     }
 )
 
@@ -150,10 +151,11 @@ _KINDS: Final[tuple[tuple[frozenset[str], Callable[[str, str, _Details], RenecEr
 def told(doing: str) -> Iterator[None]:
     """Turn what botocore raises within the block into errors of ours; ``doing`` begins their message."""
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.parsers import ResponseParserError  # a page of a proxy in the place of an answer
 
     try:
         yield
-    except (ClientError, BotoCoreError, HTTPClientError) as error:
+    except (ClientError, BotoCoreError, HTTPClientError, ResponseParserError) as error:
         raise refusal(error, doing) from error
 
 

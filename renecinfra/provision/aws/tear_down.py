@@ -13,10 +13,12 @@ from renecinfra.platforms.aws import emptying
 from renecinfra.platforms.aws import state as states
 from renecinfra.platforms.aws import variables as values
 from renecinfra.platforms.aws.kubeconfig import kubeconfig
+from renecinfra.platforms.aws.recovery import Instances
 from renecinfra.platforms.releases import ReleaseContext, Releases, releases_for
-from renecinfra.provision.aws import bootstrapping
+from renecinfra.provision.aws import bootstrapping, restore_progress
 from renecinfra.provision.aws.applying import apply
 from renecinfra.provision.aws.planning import plan_stack
+from renecinfra.provision.aws.restoring import progress_of
 from renecinfra.provision.aws.session import AwsSession
 
 KEPT: Final = (
@@ -90,6 +92,7 @@ def down(
 
     Raises:
         DeclinedError: the confirmation was refused; nothing has changed.
+        RestoreError: instances of a restore are still beside the database.
         ToolError, TerraformError: something stood in the way; the next `down` goes on.
     """
     started = time.monotonic()
@@ -113,6 +116,8 @@ def down(
 def _plan(session: AwsSession, *, delete_backups: bool) -> AwsDownPlan:
     session.aws.require_account()
     bootstrapping.require(session)
+    # What a restore left beside is in the network that would be destroyed, and in no state.
+    restore_progress.refuse_unfinished(progress_of(Instances(session.profile, session.aws)), session.name)
     snapshot = f"final-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with session.reporter.step("Looking at what is there"):
         session.write_stack(_variables(session, snapshot))

@@ -105,7 +105,7 @@ def read_wheel(wheel: Path) -> Schema:
 
 
 def _supplement(found: Schema) -> None:
-    """What the typings leave untyped and we use: WAF's statements, and the provider's default tags."""
+    """What the typings leave untyped and we use: WAF's statements, and the provider's tags."""
     kinds = dict.fromkeys(("allow", "block", "count"), _written({}))
     override = _written({"name": "R"}, action_to_use=_written({}, **kinds))
     managed = _written({"name": "R", "vendor_name": "R", "version": "O"}, rule_action_override=override)
@@ -117,9 +117,15 @@ def _supplement(found: Schema) -> None:
     statement = _written({}, managed_rule_group_statement=managed, rate_based_statement=rate)
     rule["blocks"]["statement"] = {"nesting": "list", "min": 1, "max": 1, "block": statement}
     # The provider's own blocks have no description by which they are written.
-    found.provider["attributes"].pop("default_tags", None)
-    tags = {"attributes": {"tags": {"type": ["map", "string"], "flags": "O"}}, "blocks": {}}
-    found.provider["blocks"]["default_tags"] = {"nesting": "list", "min": 0, "max": 0, "block": tags}
+    own = {
+        "default_tags": {"tags": ["map", "string"]},
+        "ignore_tags": {"keys": ["set", "string"], "key_prefixes": ["set", "string"]},
+    }
+    for name, types in own.items():
+        found.provider["attributes"].pop(name, None)
+        attributes = {key: {"type": kind, "flags": "O"} for key, kind in types.items()}
+        block = {"attributes": attributes, "blocks": {}}
+        found.provider["blocks"][name] = {"nesting": "list", "min": 0, "max": 0, "block": block}
 
 
 def _written(attributes: dict[str, str], **blocks: Block) -> Block:

@@ -197,11 +197,27 @@ class Provider(rpc.ProviderServicer):
             message = self._take("faults", kind)
             fault = pb.Diagnostic(severity=pb.Diagnostic.ERROR, summary=message.strip())
             return pb.ApplyResourceChange.Response(new_state=request.prior_state, diagnostics=[fault])
-        # Two resources with different arguments get different ids.
-        path = f"{kind}.{hashlib.sha256(request.planned_state.msgpack).hexdigest()[:12]}"
+        # Two resources with different arguments get different ids; what is named by its identifier has the
+        # same ARN again when another is given its name.
+        own = planned.get("identifier")
+        mark = own if isinstance(own, str) else hashlib.sha256(request.planned_state.msgpack).hexdigest()[:12]
+        path = f"{kind}.{mark}"
         done = _completed(self._resources[kind], None, planned, path, fill=True)
         self._record("update" if prior else "create", kind)
         return pb.ApplyResourceChange.Response(new_state=_encode(done))
+
+    def ImportResourceState(self, request, context):
+        """What is taken in is known by its identifier alone; the rest is completed as for a creation."""
+        block, kind = self._resources[request.type_name], request.type_name
+        known = dict.fromkeys(block["attributes"]) | {
+            name: None if nested["nesting"] == "single" else [] for name, nested in block["blocks"].items()
+        }
+        known |= {name: request.id for name in ("id", "identifier") if name in known}
+        self._record("import", kind)
+        taken = pb.ImportResourceState.ImportedResource(
+            type_name=kind, state=_encode(_completed(block, None, known, f"{kind}.{request.id}", fill=True))
+        )
+        return pb.ImportResourceState.Response(imported_resources=[taken])
 
     def ReadDataSource(self, request, context):
         kind = request.type_name
