@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from renecinfra.cli.aws import open_aws
 from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_console, open_environment
 
 
@@ -13,7 +14,8 @@ def drill(
 ) -> int:
     """Rehearse a restore: the newest backup to a random moment, checked and timed, then removed.
 
-    Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age.
+    Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age. In AWS
+    it is the newest moment, to an instance that is deleted again, and its contents are not looked at.
 
     Example: renecinfra drill prod
     """
@@ -21,6 +23,10 @@ def drill(
     from renecinfra.provision import drilling
 
     console = open_console(json_output=json_output, quiet=quiet)
+    if (cloud := open_aws(env, console)) is not None:
+        from renecinfra.cli import aws_recovery
+
+        return aws_recovery.drill(cloud, console)
     session = open_environment(env, console)
     done = drilling.drill(session, arguments())
     if json_output:

@@ -7,6 +7,7 @@ what they leave behind, also when a run is cut off between any two of them.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +17,9 @@ import pytest
 from renecinfra.errors import DeclinedError, RenecError, RestoreError, ToolError, UsageError
 from renecinfra.platforms.aws.recovery import TAG, Instances, Names, tags_of
 from renecinfra.provision import approving
-from renecinfra.provision.aws import adopting, backups, bring_up, restoring, tear_down, undoing
+from renecinfra.provision.aws import adopting, backups, bring_up, drilling, restoring, tear_down, undoing
 from renecinfra.provision.aws.restoring import Questions
+from renecinfra.recovery.engine.checking import Finding
 from renecinfra.recovery.targets import BackupTarget, LatestTarget, LsnTarget, RecoveryTarget, TimeTarget
 from tests.aws.driver import Recorded
 from tests.integration.aws.conftest import NO_HOOKS, PASSWORD, Cloud
@@ -304,6 +306,22 @@ def test_a_snapshot_is_restored_when_the_instance_is_gone(database: Cloud, adopt
     assert done.kept == ()
     assert restoring.progress_of(instances(database)) is None, "there is nothing to finish"
     assert restoring.plan(database.session(), instances(database), LatestTarget()).moved == (BASE,)
+
+
+def test_a_drill_restores_looks_and_deletes(database: Cloud, monkeypatch: pytest.MonkeyPatch):
+    done = drilling.drill(database.session(), ["drill"], instances(database))
+    assert {one.name for one in done.findings} >= {"engine", "encryption", "private", "backups", "RTO"}
+    assert names_in(database) == [BASE, REPLICA]
+    time.sleep(1.1)  # restores are named by the second
+    with monkeypatch.context() as patch:
+        patch.setattr(drilling, "check", lambda *_: [Finding("engine", False, "PostgreSQL 9")])
+        with pytest.raises(RestoreError):
+            drilling.drill(database.session(), ["drill"], instances(database))
+    assert names_in(database) == [BASE, REPLICA], "also where something is wrong"
+    time.sleep(1.1)
+    told = database.run("drill", "cloud", "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["ok"]
 
 
 def test_the_guard_knows_how_much_going_back_would_lose(database: Cloud):
