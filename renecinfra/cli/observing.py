@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_console, open_environment
+from renecinfra.cli.aws import open_aws
+from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_any, open_console
+
+if TYPE_CHECKING:
+    from renecinfra.console import Console
+    from renecinfra.provision.drift import Drift
 
 
 def drift(
@@ -15,17 +20,17 @@ def drift(
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - read by main
 ) -> int:
-    """Show what changed since the last `up` without us: resources, files, services, alert rules.
+    """Show what changed since the last `up` without us: resources, files, services, alert rules, objects.
 
-    Changes nothing. Exits 2 when something has, which a scheduled job can alert on.
+    It says who could have done it, as far as the platform knows. Changes nothing. Exits 2 when something
+    has, which a scheduled job can alert on.
 
     Example: renecinfra drift local --json
     """
     from renecinfra.console import plain
-    from renecinfra.provision.drifting import drift as look
 
     console = open_console(json_output=json_output, quiet=quiet)
-    found = look(open_environment(env, console), arguments())
+    found = _look(env, console)
     if json_output:
         console.json(found.document())
         return 2 if found.items else 0
@@ -41,6 +46,22 @@ def drift(
         f"{len(found.items)} things drifted" if found.items else f"{env} is as the last `up` left it"
     )
     return 2 if found.items else 0
+
+
+def _look(env: str, console: Console) -> Drift:
+    from renecinfra.provision import drifting
+    from renecinfra.provision.session import Session
+
+    if (cloud := open_aws(env, console)) is not None:
+        from renecinfra.provision.aws import drifting as in_aws
+
+        return in_aws.drift(cloud, arguments())
+    session = open_any(env, console)
+    if isinstance(session, Session):
+        return drifting.drift(session, arguments())
+    from renecinfra.provision.kubernetes import drifting as on_cluster
+
+    return on_cluster.drift(session, arguments())
 
 
 def history(

@@ -41,6 +41,11 @@ class Kubectl:
         labels = ["--selector", selector] if selector else []
         return self._command("get", kind, *where, *labels, "--output=json", "--request-timeout=15s")
 
+    def get_all(self, namespace: str) -> Argv:
+        """The objects of a manifest on standard input as they are now, with who wrote them."""
+        where = ["--namespace", namespace, "--filename=-", "--ignore-not-found", "--show-managed-fields"]
+        return self._command("get", *where, "--output=json", "--request-timeout=60s")
+
     def raw(self, path: str) -> Argv:
         """A GET of the API itself: a Service's answer through the API server's proxy, say."""
         return self._command("get", "--raw", path, "--request-timeout=15s")

@@ -117,7 +117,7 @@ class HelmReleases:
         Raises:
             ClusterError: the cluster does not answer, or the stack serves the edge on another port.
         """
-        cluster, wanted = self._cluster(context), self.releases(context.profile)
+        cluster, wanted = self.cluster(context), self.releases(context.profile)
         bundle = self._bundle(context, cluster)
         packages = Packages(
             cluster,
@@ -156,7 +156,7 @@ class HelmReleases:
         Raises:
             ClusterError: one cannot be taken away.
         """
-        cluster = self._cluster(context)
+        cluster = self.cluster(context)
         there = installed(cluster)
         mine = [one for one in self.releases(context.profile) if (one.namespace, one.name) in there]
         for one in reversed(mine):
@@ -168,7 +168,13 @@ class HelmReleases:
             if names:
                 cluster.change(cluster.kubectl.delete("persistentvolumeclaims", names, namespace))
 
-    def _cluster(self, context: Context) -> Cluster:
+    def cluster(self, context: Context) -> Cluster:
+        """The cluster of a context.
+
+        Raises:
+            ClusterError: its kubeconfig is not one of ours.
+            ToolError: helm or kubectl is missing or too old.
+        """
         tools = find_tools(os.environ)
         probe = Cluster(tools, Target("", context.kubeconfig))
         contexts = probe.read(probe.kubectl.contexts()).split()

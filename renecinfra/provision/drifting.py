@@ -7,54 +7,14 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from renecinfra.errors import HookError, ToolError
 from renecinfra.provision import applied
+from renecinfra.provision.drift import Drift, DriftItem
 from renecinfra.provision.session import Session
 from renecinfra.terraform.plan import path_text
-
-
-@dataclass(frozen=True, slots=True)
-class DriftItem:
-    """One thing that is not as it was left. ``who`` is who could have done it, and ``when``, where known."""
-
-    layer: Literal["terraform", "file", "service", "rules"]
-    address: str
-    seen: str
-    who: str | None = None
-    when: str | None = None
-
-    def document(self) -> dict[str, Any]:
-        """For machines; the schema is docs/reference/schemas/drift.json."""
-        return {
-            "layer": self.layer,
-            "address": self.address,
-            "seen": self.seen,
-            "who": self.who,
-            "when": self.when,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """All of it; ``skipped`` is what could not be looked at, with the reason."""
-
-    environment: str
-    items: tuple[DriftItem, ...]
-    skipped: dict[str, str]
-
-    def document(self) -> dict[str, Any]:
-        """For machines; the schema is docs/reference/schemas/drift.json."""
-        return {
-            "environment": self.environment,
-            "drift": bool(self.items),
-            "items": [item.document() for item in self.items],
-            "skipped": self.skipped,
-        }
 
 
 def drift(session: Session, argv: Sequence[str]) -> Drift:
