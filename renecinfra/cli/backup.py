@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from renecinfra.cli.aws import open_aws
-from renecinfra.cli.options import Debug, Env, Json, Quiet, Yes, arguments, open_console, open_environment
+from renecinfra.cli.options import (
+    Debug,
+    Env,
+    Json,
+    Quiet,
+    Yes,
+    arguments,
+    open_cluster,
+    open_console,
+    open_environment,
+)
 
 if TYPE_CHECKING:
     from renecinfra.console import Console
@@ -26,7 +36,7 @@ def _environment(context: typer.Context, env: Env) -> None:
 
 
 def _open(context: typer.Context, console: Console) -> BackupWork:
-    from renecinfra.cli import aws_recovery
+    from renecinfra.cli import aws_recovery, cluster_recovery
     from renecinfra.provision.backups import open_backups
 
     if (cloud := open_aws(context.obj, console)) is not None:
@@ -35,6 +45,13 @@ def _open(context: typer.Context, console: Console) -> BackupWork:
             f"`backup {context.info_name}`",
             "AWS has `backup ENV list`, `create` and `expire --backup`; `up` checks backups and copies, and "
             "a restore that is ended by --abort proves that they can be used",
+        )
+    if (site := open_cluster(context.obj, console)) is not None:
+        cluster_recovery.refuse(
+            site,
+            f"`backup {context.info_name}`",
+            "a cluster has `backup ENV list` and `create`; the operator expires backups after "
+            "backups.retention, and a restore that is ended by --abort proves that they can be used",
         )
     return open_backups(open_environment(context.obj, console))
 
@@ -68,6 +85,12 @@ def create(
         if kind is not None:
             aws_recovery.refuse(cloud, "--type", "leave it out: RDS takes snapshots, and no other backups")
         return aws_recovery.create(cloud, console, reason)
+    if (site := open_cluster(context.obj, console)) is not None:
+        from renecinfra.cli import cluster_recovery
+
+        if kind is not None:
+            cluster_recovery.refuse(site, "--type", "leave it out: the plugin takes whole backups alone")
+        return cluster_recovery.create(site, console, reason)
     work = _open(context, console)
     show_taken(console, work, work.create(kind or "incr", reason, arguments()))
     return 0
@@ -92,6 +115,10 @@ def list_backups(
         from renecinfra.cli import aws_recovery
 
         return aws_recovery.list_backups(cloud, console)
+    if (site := open_cluster(context.obj, console)) is not None:
+        from renecinfra.cli import cluster_recovery
+
+        return cluster_recovery.list_backups(site, console)
     seen = listing(_open(context, console))
     if json_output:
         console.json(seen.document())

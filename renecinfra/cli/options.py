@@ -71,6 +71,21 @@ def open_any(name: str, console: Console, overrides: list[str] | None = None) ->
     return open_platform(find_workspace(), name, console, overrides=overrides or ())
 
 
+def open_cluster(name: str, console: Console) -> ClusterSession | None:
+    """The environment, if it runs on an existing cluster."""
+    from renecinfra.provision.kubernetes.session import ClusterSession
+
+    session = open_any(name, console) if _kind(name) == "kubernetes" else None
+    return session if isinstance(session, ClusterSession) else None
+
+
+def _kind(name: str) -> str:
+    from renecinfra.profiles.loading import load
+    from renecinfra.workspace import find_workspace
+
+    return load(find_workspace(), name).profile.platform.kind
+
+
 def arguments() -> list[str]:
     """The command line as the journal records it."""
     return sys.argv[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,13 +16,13 @@ from renecinfra.cli.options import (
     Quiet,
     Yes,
     arguments,
+    open_cluster,
     open_console,
     open_environment,
 )
 
 if TYPE_CHECKING:
     from renecinfra.console import Console
-    from renecinfra.provision.aws.session import AwsSession
     from renecinfra.provision.restore_result import RestoreResult
     from renecinfra.provision.session import Session
     from renecinfra.provision.undoing import ConfirmState
@@ -104,23 +106,18 @@ def restore(
     action = _one_action(
         actions, any(one is not None for one in targets) or dry_run or bool(from_backup or into or tables)
     )
-    if (cloud := open_aws(env, console)) is not None:
-        return _in_aws(
-            cloud,
-            console,
-            action,
-            {
-                "to": to,
-                "latest": latest,
-                "backup": backup,
-                "lsn": lsn,
-                "xid": xid,
-                "restore_point": restore_point,
-            },
-            {"--into": into, "--table": tables, "--from-backup": from_backup},
-            dry_run=dry_run,
-            yes=yes,
-        )
+    where = {
+        "to": to,
+        "latest": latest,
+        "backup": backup,
+        "lsn": lsn,
+        "xid": xid,
+        "restore_point": restore_point,
+    }
+    own = {"--into": into, "--table": tables, "--from-backup": from_backup}
+    code = _elsewhere(env, console, action, where, own, dry_run=dry_run, yes=yes)
+    if code is not None:
+        return code
     session = open_environment(into or env, console)
     if action == "--finish":
         return _finish(console, session, yes=yes)
@@ -156,32 +153,44 @@ def restore(
     return _show(console, session, done, None)
 
 
-def _in_aws(
-    session: AwsSession,
+def _elsewhere(
+    env: str,
     console: Console,
     action: str | None,
-    target: dict[str, Any],
-    other: dict[str, object],
+    where: dict[str, Any],
+    own: Mapping[str, object],
     *,
     dry_run: bool,
     yes: bool,
-) -> int:
-    from renecinfra.cli import aws_recovery
+) -> int | None:
+    """The same in AWS or on a cluster; None where the environment is local. ``own`` is for a local one."""
+    from renecinfra.cli import aws_recovery, cluster_recovery
     from renecinfra.recovery.targets import choose_target
 
-    for option, value in other.items():
+    if (cloud := open_aws(env, console)) is not None:
+        refuse, act, begin = (
+            partial(aws_recovery.refuse, cloud),
+            partial(aws_recovery.act, cloud, console),
+            partial(aws_recovery.restore, cloud, console),
+        )
+    elif (site := open_cluster(env, console)) is not None:
+        refuse, act, begin = (
+            partial(cluster_recovery.refuse, site),
+            partial(cluster_recovery.act, site, console),
+            partial(cluster_recovery.restore, site, console),
+        )
+    else:
+        return None
+    for option, value in own.items():
         if value:
-            aws_recovery.refuse(
-                session,
+            refuse(
                 option,
-                "restore, and before you confirm the cutover copy from the restored instance; `--abort` then "
-                "removes it",
+                "restore, copy what you need from the restored database before you confirm the second time, "
+                "and remove it with --abort",
             )
     if action is not None:
-        return aws_recovery.act(session, console, action, yes=yes)
-    return aws_recovery.restore(
-        session, console, choose_target(**target, snapshots=True), dry_run=dry_run, yes=yes
-    )
+        return act(action, yes=yes)
+    return begin(choose_target(**where, snapshots=True), dry_run=dry_run, yes=yes)
 
 
 def _one_action(actions: dict[str, bool], targeted: bool) -> str | None:

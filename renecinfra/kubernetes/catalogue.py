@@ -12,6 +12,7 @@ from typing import Any, Final
 from renecinfra.kubernetes import application, data
 from renecinfra.kubernetes.backends import Backends
 from renecinfra.kubernetes.charts import THIRD_PARTY, Chart, own
+from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.secrets import secret_objects
 from renecinfra.kubernetes.versions import Versions
 from renecinfra.profiles.model import Profile
@@ -111,7 +112,7 @@ class Rendering:
 
     ``secret_versions`` are the current ones, as far as they are known: their change restarts who uses them.
     ``service`` is how the edge is exposed where that is not for the profile to say; ``objects`` are further
-    ones that go with those by which secrets come.
+    ones that go with those by which secrets come. ``places`` are PostgreSQL's clusters, where they are ours.
     """
 
     renderer: Renderer
@@ -122,6 +123,7 @@ class Rendering:
     service: Mapping[str, Any] | None = None
     target_group: str = ""
     objects: Mapping[str, str] = field(default_factory=dict)
+    places: Places | None = None
 
 
 def bundle(profile: Profile, rendering: Rendering) -> Bundle:
@@ -146,7 +148,9 @@ def bundle(profile: Profile, rendering: Rendering) -> Bundle:
             f"helm/{SECRETS}.yaml.j2", f"{SECRETS}.yaml", {**context, "objects": objects}
         )
     if profile.platform.kind == "kubernetes":
-        files[f"{DIRECTORY}/{data.CHART}.yaml"] = data.values(profile, renderer, revision=revision)
+        files[f"{DIRECTORY}/{data.CHART}.yaml"] = data.values(
+            profile, renderer, revision=revision, places=rendering.places
+        )
     files[f"{DIRECTORY}/{application.CHART}.yaml"] = application.values(
         profile,
         renderer,

@@ -6,6 +6,7 @@ import math
 from typing import Final
 from urllib.parse import urlsplit
 
+from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.secrets import DATABASE_OWNER
 from renecinfra.profiles.model import Profile
 from renecinfra.profiles.platform import KubernetesPlatform
@@ -18,8 +19,10 @@ _NEWEST: Final = 18
 _IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:{version}-standard-trixie"
 
 
-def values(profile: Profile, renderer: Renderer, *, revision: str = "") -> RenderedFile:
-    """The values file.
+def values(
+    profile: Profile, renderer: Renderer, *, revision: str = "", places: Places | None = None
+) -> RenderedFile:
+    """The values file; ``places`` are the clusters, one that was never restored if None.
 
     Raises:
         ProfileError: the template does not render.
@@ -30,6 +33,7 @@ def values(profile: Profile, renderer: Renderer, *, revision: str = "") -> Rende
     address = urlsplit(store.endpoint) if store else None
     context = {
         "environment": profile.environment,
+        "clusters": (places or Places.fresh(profile.environment)).document(),
         "profile": profile,
         "platform": platform,
         "image": _IMAGE.format(version=profile.database.version or _NEWEST),

@@ -11,6 +11,8 @@ from typing import Any
 from renecinfra.kubernetes import catalogue
 from renecinfra.kubernetes.backends import in_cluster
 from renecinfra.kubernetes.catalogue import Release, Rendering
+from renecinfra.kubernetes.data import CHART as DATA
+from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.secrets import labels, secrets_from_memory
 from renecinfra.kubernetes.versions import Versions
 from renecinfra.platforms.kubernetes.alerts import alert_objects
@@ -56,8 +58,16 @@ class ClusterEnvironment:
         """Every secret that the environment needs, by reference."""
         return tuple(sorted(set(references(self.profile).values())))
 
+    @property
+    def data(self) -> Release:
+        """The release of PostgreSQL and Redis."""
+        return next(one for one in self.releases if one.name == DATA)
+
     def bundle(
-        self, versions: Versions | None = None, secret_versions: Mapping[str, int] | None = None
+        self,
+        versions: Versions | None = None,
+        secret_versions: Mapping[str, int] | None = None,
+        places: Places | None = None,
     ) -> Bundle:
         """Every release's values.
 
@@ -72,6 +82,7 @@ class ClusterEnvironment:
             versions or Versions(),
             secret_versions or {},
             objects=alert_objects(self.profile, self.renderer),
+            places=places,
         )
         return catalogue.bundle(self.profile, rendering)
 

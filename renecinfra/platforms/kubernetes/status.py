@@ -12,6 +12,7 @@ from renecinfra.kubernetes import diagnosis
 from renecinfra.kubernetes.catalogue import Release
 from renecinfra.kubernetes.cluster import Cluster
 from renecinfra.kubernetes.installed import Installed, installed
+from renecinfra.kubernetes.places import CURRENT, ROLE_LABEL
 from renecinfra.profiles.model import Profile
 
 _KINDS: Final = (
@@ -165,6 +166,9 @@ def _certificate(one: Mapping[str, Any], now: datetime, problems: list[str]) -> 
 
 def _database(clusters: Sequence[Mapping[str, Any]], problems: list[str]) -> str:
     for one in clusters:
+        # One beside or kept is a restore's affair; see `backup ENV list`.
+        if one["metadata"].get("labels", {}).get(ROLE_LABEL, CURRENT) != CURRENT:
+            continue
         status, wanted = one.get("status", {}), one["spec"]["instances"]
         ready = status.get("readyInstances", 0)
         archiving = [each for each in status.get("conditions", []) if each["type"] == "ContinuousArchiving"]

@@ -11,6 +11,7 @@ from typing import Any, Final
 from renecinfra import rendering
 from renecinfra.errors import ClusterError, HookError
 from renecinfra.kubernetes import data, releases
+from renecinfra.kubernetes.places import CURRENT, ROLE_LABEL
 from renecinfra.kubernetes.releases import ReleasePlan, ReleasesPlan
 from renecinfra.platforms.kubernetes import preflight, status
 from renecinfra.platforms.kubernetes.status import ClusterStatus
@@ -104,7 +105,7 @@ def make_plan(session: ClusterSession) -> ClusterPlan:
     with reporter.step("Rendering"):
         secrets = session.secrets()
         current = {reference: secret.version for reference, secret in secrets.items()}
-        bundle = session.environment.bundle(session.versions(), current)
+        bundle = session.environment.bundle(session.versions(), current, session.places())
     with reporter.step("Planning"):
         planned = releases.plan(session.cluster, session.packages, session.environment.releases, bundle)
     for one in planned.releases:
@@ -176,7 +177,11 @@ def wait_for_database(session: ClusterSession) -> None:
     deadline = time.monotonic() + session.profile.releases.timeout.total_seconds()
     with session.reporter.step("Waiting for PostgreSQL"):
         while True:
-            clusters = session.cluster.objects("clusters.postgresql.cnpg.io", namespace)
+            clusters = [
+                one
+                for one in session.cluster.objects("clusters.postgresql.cnpg.io", namespace)
+                if one["metadata"].get("labels", {}).get(ROLE_LABEL, CURRENT) == CURRENT
+            ]
             if clusters and all(_serves(one) for one in clusters):
                 return
             if time.monotonic() > deadline:
@@ -184,7 +189,7 @@ def wait_for_database(session: ClusterSession) -> None:
                 error = ClusterError(
                     "release-timeout",
                     f"PostgreSQL does not serve: {phase}",
-                    hint="`kubectl describe cluster renec-postgresql` says what its operator waits for",
+                    hint="`kubectl describe clusters` says what its operator waits for",
                 )
                 raise session.cluster.explained(error, namespace)
             time.sleep(_POLL_SECONDS)

@@ -10,7 +10,7 @@ from renecinfra.platforms.kubernetes import preflight
 from renecinfra.provision.kubernetes.session import ClusterSession
 
 _SELECTORS: Final = {
-    "postgresql": "cnpg.io/cluster=renec-postgresql",
+    "postgresql": "cnpg.io/cluster",
     "pooler": "cnpg.io/poolerName=renec-pooler",
     "redis-broker": "app.kubernetes.io/name=renec-redis-broker",
     "redis-cache": "app.kubernetes.io/name=renec-redis-cache",

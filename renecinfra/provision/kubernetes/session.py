@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from renecinfra.errors import ClusterError
 from renecinfra.journal import Journal, Run
+from renecinfra.kubernetes.catalogue import Release
 from renecinfra.kubernetes.cluster import Cluster
 from renecinfra.kubernetes.packages import Packages
+from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.releases import Settings
 from renecinfra.kubernetes.tools import Target, find_tools
 from renecinfra.kubernetes.versions import Versions
@@ -91,14 +94,24 @@ class ClusterSession:
         Raises:
             ClusterError: the cluster does not answer.
         """
-        release = self.environment.application
+        return Versions.of_values(self._values(self.environment.application))
+
+    def places(self) -> Places:
+        """Which of PostgreSQL's clusters serves, as the release of the data says.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        return Places.of_values(self._values(self.environment.data), self.name)
+
+    def _values(self, release: Release) -> Mapping[str, Any]:
+        """A release's values; nothing where it is not installed."""
         try:
-            values = self.cluster.ask(self.cluster.helm.values(release.name, release.namespace))
+            return self.cluster.ask(self.cluster.helm.values(release.name, release.namespace)) or {}
         except ClusterError as error:
             if "release: not found" in " ".join((error.message, *error.details)):
-                return Versions()
+                return {}
             raise
-        return Versions.of_values(values or {})
 
     def secrets(self) -> ResolvedSecrets:
         """Every secret of the environment, registered for redaction.

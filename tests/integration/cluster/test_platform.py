@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from renecinfra.kubernetes.backends import in_cluster
 from renecinfra.kubernetes.catalogue import Rendering
 from renecinfra.profiles.loading import load
 from renecinfra.profiles.policy.secrets import references
+from renecinfra.provision.kubernetes import restoring
 from renecinfra.provision.kubernetes.session import ClusterSession
 from renecinfra.rendering import Renderer
 from renecinfra.secrets.store import SecretVersion
 from renecinfra.sensitive import Secret
 from renecinfra.workspace import Workspace
-from tests.cluster import api, charts
+from tests.cluster import api, charts, controllers
 from tests.cluster.api import Refusal
 from tests.integration.cluster.conftest import CONTEXT, environ_of
 
@@ -107,6 +109,25 @@ def test_up_again_change_status_and_down(
     assert seen["database"].startswith("2 of 2 instances")
     assert "expires in" in seen["certificates"]["renec-edge"]
     assert seen["scaling"]["renec-api-blue"] == "1 of 1 to 2"
+
+    code, drifted, _ = run(capsys, "drift", "site")
+    assert (code, drifted["items"]) == (0, []), "what the cluster writes in its own way is no drift"
+    with server.lock:
+        deployment = server.objects["apps/v1", "deployments", "renec", "renec-ui-blue"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        image, container["image"] = container["image"], "somebody/else@sha256:1"
+        account = server.objects.pop(("v1", "serviceaccounts", "renec", "renec-ui"))
+    code, drifted, _ = run(capsys, "drift", "site")
+    assert code == 2
+    assert [(one["layer"], one["address"], one["seen"]) for one in drifted["items"]] == [
+        ("object", "renec: ServiceAccount/renec-ui", "is gone"),
+        ("object", "renec: Deployment/renec-ui-blue", "differs in spec.template.spec.containers[ui].image"),
+    ]
+    schema = Path(__file__).parents[3] / "docs" / "reference" / "schemas" / "drift.json"
+    jsonschema.validate(drifted, json.loads(schema.read_text(encoding="utf-8")))
+    with server.lock:
+        container["image"] = image
+        server.objects["v1", "serviceaccounts", "renec", "renec-ui"] = account
 
     overrides = ("--set", "workloads.ui.resources.cpu_limit=900m")
     code, planned, _ = run(capsys, "plan", "site", "--detailed-exitcode", *overrides)
@@ -221,3 +242,140 @@ def test_a_protected_environment_is_not_deleted_by_yes(
     code, done, _ = run(capsys, "down", "site", "--yes")
     assert (code, done["error"]["id"]) == (1, "protected")
     assert server.names("PersistentVolumeClaim") == {"data-1"}
+
+
+STORE = ("barmancloud.cnpg.io/v1", "objectstores", "renec", "renec-postgresql")
+
+
+def backed_up(server: api.FakeApi, name: str) -> None:
+    """What the plugin says when there is a backup; the fake has neither plugin nor bucket."""
+    with server.lock:
+        window = server.objects[STORE].setdefault("status", {}).setdefault("serverRecoveryWindow", {})
+        window[name] = {"firstRecoverabilityPoint": "2026-11-20T01:30:00Z"}
+
+
+def cluster_of(server: api.FakeApi, name: str) -> dict[str, Any]:
+    return server.find("Cluster", name, "renec")
+
+
+def test_restore_undo_and_finish(
+    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, done, _ = run(capsys, "up", "site", "--yes")
+    assert code == 0, done
+    moment = ("--to", "2026-11-24 10:31:00 UTC")
+
+    code, told, _ = run(capsys, "restore", "site", *moment, "--yes")
+    assert (code, told["error"]["id"]) == (9, "restore-no-backup")
+    assert run(capsys, "backup", "site", "list")[0] == 1
+    backed_up(server, "site")
+    code, listed, _ = run(capsys, "backup", "site", "list")
+    assert (code, listed["first"]) == (0, "2026-11-20T01:30:00+00:00")
+    for words, error in (
+        (("--to", "2026-11-01 10:31:00 UTC"), "restore-target-before"),
+        (("--to", "2099-11-01 10:31:00 UTC"), "restore-target-future"),
+        (("--backup", "no-such-backup"), "restore-no-backup"),
+        (("--latest", "--table", "t"), "cluster-unsupported"),
+        (("--undo",), "restore-none"),
+        (("--finish",), "restore-none"),
+        (("--abort",), "restore-none"),
+        (("--resume",), "restore-none"),
+    ):
+        code, told, _ = run(capsys, "restore", "site", *words, "--yes")
+        assert told["error"]["id"] == error, told
+    assert server.names("Cluster") == {"renec-postgresql"}
+
+    code, planned, _ = run(capsys, "restore", "site", *moment, "--dry-run")
+    assert (code, planned["recovery"]) == (0, {"targetTime": "2026-11-24T10:31:00+00:00"})
+    code, done, _ = run(capsys, "restore", "site", *moment, "--yes")
+    assert code == 0, done
+    new = done["serves"]
+    assert done["kept"] == "renec-postgresql"
+    assert server.names("Cluster") == {"renec-postgresql", new}
+    spec = cluster_of(server, new)["spec"]
+    assert spec["bootstrap"]["recovery"]["recoveryTarget"] == {"targetTime": "2026-11-24T10:31:00+00:00"}
+    (origin,) = spec["externalClusters"]
+    assert origin["plugin"]["parameters"]["serverName"] == "site"
+    assert spec["plugins"][0]["parameters"]["serverName"] == f"site-{new.removeprefix('renec-postgresql-')}"
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == new
+    assert server.find("ScheduledBackup", "renec-postgresql", "renec")["spec"]["cluster"]["name"] == new
+    old = cluster_of(server, "renec-postgresql")["metadata"]
+    assert old["annotations"]["cnpg.io/fencedInstances"] == '["*"]', "it takes no more writes"
+    assert server.find("Backup", done["backup"], "renec")["spec"]["cluster"]["name"] == new
+    policy = server.find("NetworkPolicy", "renec-postgresql", "renec")["spec"]["podSelector"]
+    assert set(policy["matchExpressions"][0]["values"]) == {"renec-postgresql", new}
+
+    # What was restored is what is now, for every other command, too.
+    code, again, _ = run(capsys, "plan", "site", "--detailed-exitcode")
+    assert (code, again["changes"]) == (0, False)
+    code, seen, _ = run(capsys, "status", "site")
+    assert (code, seen["problems"]) == (0, [])
+    assert f"primary {new}-1" in seen["database"]
+    code, told, _ = run(capsys, "restore", "site", "--latest", "--yes")
+    assert (code, told["error"]["id"]) == (9, "restore-kept")
+
+    code, done, _ = run(capsys, "restore", "site", "--undo", "--yes")
+    assert (code, done["serves"], done["kept"]) == (0, "renec-postgresql", new)
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == "renec-postgresql"
+    old = cluster_of(server, "renec-postgresql")["metadata"]
+    assert "cnpg.io/fencedInstances" not in old["annotations"]
+    assert "cnpg.io/fencedInstances" in cluster_of(server, new)["metadata"]["annotations"]
+    code, done, _ = run(capsys, "restore", "site", "--finish", "--yes")
+    assert (code, done["serves"], done["kept"]) == (0, "renec-postgresql", None)
+    assert server.names("Cluster") == {"renec-postgresql"}
+
+
+def test_a_recovery_that_fails_leaves_what_serves_alone_and_is_aborted(
+    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, done, _ = run(capsys, "up", "site", "--yes")
+    assert code == 0, done
+    backed_up(server, "site")
+    settled = controllers.settled
+
+    def failing(kind: str, one: dict[str, Any]) -> dict[str, Any] | None:
+        if kind == "Cluster" and "recovery" in one["spec"]["bootstrap"]:
+            return {"readyInstances": 0, "phase": "Cluster is unrecoverable and needs manual intervention"}
+        return settled(kind, one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(controllers, "settled", failing)
+        code, told, _ = run(capsys, "restore", "site", "--latest", "--yes")
+    assert told["error"]["id"] == "restore-recovery"
+    assert "--abort" in told["error"]["hint"]
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == "renec-postgresql"
+    assert "cnpg.io/fencedInstances" not in cluster_of(server, "renec-postgresql")["metadata"]["annotations"]
+    code, told, _ = run(capsys, "restore", "site", "--latest", "--yes")
+    assert told["error"]["id"] == "restore-unfinished"
+    # On another machine, whose directory knows nothing of it.
+    shutil.rmtree(workspace / ".renecinfra" / "site")
+    code, done, _ = run(capsys, "restore", "site", "--abort", "--yes")
+    assert (code, done["serves"], done["kept"]) == (0, "renec-postgresql", None)
+    assert server.names("Cluster") == {"renec-postgresql"}
+    code, again, _ = run(capsys, "plan", "site", "--detailed-exitcode")
+    assert (code, again["changes"]) == (0, False)
+
+
+def test_a_restore_that_was_cut_off_goes_on(
+    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, done, _ = run(capsys, "up", "site", "--yes")
+    assert code == 0, done
+    backed_up(server, "site")
+
+    class Died(BaseException):
+        pass
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Died
+
+    for place, name in ((restoring, "check"), (restoring, "take")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, die)
+            with pytest.raises(Died):
+                words = ("--latest",) if name == "check" else ("--resume",)
+                run(capsys, "restore", "site", *words, "--yes")
+    code, done, _ = run(capsys, "restore", "site", "--resume", "--yes")
+    assert code == 0, done
+    assert done["kept"] == "renec-postgresql"
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == done["serves"]
