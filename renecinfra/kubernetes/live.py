@@ -25,6 +25,8 @@ _FACTORS: Final[dict[str | None, Decimal]] = {
 }
 _NAMED: Final = ("name", "key", "mountPath", "containerPort", "port", "type")
 """By what the members of a list are told apart; the cluster may keep them in another order."""
+_HELMS: Final = "metadata.labels.app.kubernetes.io/managed-by"
+"""Helm writes its own name there, whatever the chart says."""
 _OURS: Final = ("helm", "renecinfra")
 """Who writes objects on our behalf."""
 
@@ -84,7 +86,7 @@ def _differences(
         yield LiveDifference(release.name, name, (), None, None)
         return
     parts = {key: value for key, value in wanted.items() if key not in ("status", "stringData")}
-    paths = tuple(sorted(set(_changed(parts, live, ""))))
+    paths = tuple(sorted(set(_changed(parts, live, "")) - {_HELMS}))
     if paths:
         yield LiveDifference(release.name, name, paths, *_writer(live))
 
