@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-NAMES = ["help", "rendering", "provisioning", "restoring"]
+NAMES = ["help", "rendering", "planning", "provisioning", "restoring"]
 
 
 def main(arguments: list[str]) -> int:

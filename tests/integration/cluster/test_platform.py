@@ -111,7 +111,9 @@ def test_up_again_change_status_and_down(
     assert seen["scaling"]["renec-api-blue"] == "1 of 1 to 2"
 
     code, drifted, _ = run(capsys, "drift", "site")
-    assert [(i["address"], i["seen"]) for i in drifted["items"]] == [], "what the cluster writes in its own way is no drift"
+    assert [(i["address"], i["seen"]) for i in drifted["items"]] == [], (
+        "what the cluster writes in its own way is no drift"
+    )
     with server.lock:
         deployment = server.objects["apps/v1", "deployments", "renec", "renec-ui-blue"]
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
