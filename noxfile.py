@@ -17,7 +17,7 @@ nox.options.sessions = ["lint", "tests"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 # Per cent of lines and branches that the default suite reaches; processes of their own are not seen.
-_COVERED = 70
+_COVERED = 68
 
 
 def _install(session: nox.Session, extras: str) -> None:

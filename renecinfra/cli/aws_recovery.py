@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from renecinfra.console import Console
     from renecinfra.platforms.aws.recovery import Names
     from renecinfra.provision.aws.backups import AwsBackups, Snapshot
+    from renecinfra.provision.aws.restore_planning import AwsRestorePlan
     from renecinfra.provision.aws.restore_progress import Progress
-    from renecinfra.provision.aws.restoring import AwsRestorePlan, AwsRestoreResult, Questions
+    from renecinfra.provision.aws.restoring import AwsRestoreResult, Questions
     from renecinfra.provision.aws.session import AwsSession
     from renecinfra.provision.aws.undoing import Confirm
     from renecinfra.recovery.targets import RecoveryTarget
@@ -39,11 +40,11 @@ def restore(
     session: AwsSession, console: Console, target: RecoveryTarget, *, dry_run: bool, yes: bool
 ) -> int:
     """`restore` with a target."""
-    from renecinfra.provision.aws import restoring
+    from renecinfra.provision.aws import restore_planning, restoring
 
     if dry_run:
         with session.locked("restore", arguments()):
-            made = restoring.plan(session, restoring.instances_of(session), target)
+            made = restore_planning.plan(session, restoring.instances_of(session), target)
         if console.json_output:
             console.json(made.document())
         else:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from renecinfra.errors import RestoreError, ToolError
+from renecinfra.errors import RestoreError
 from renecinfra.platforms.aws import variables as values
 from renecinfra.platforms.aws.clients import Aws
 from renecinfra.platforms.aws.faults import code_of, told
+from renecinfra.platforms.aws.restored import restored_shape
 from renecinfra.profiles.model import Profile
 
 TAG: Final = "renecinfra:restore"
@@ -199,7 +200,7 @@ class Instances:
         self, names: Names, source: Source, at: datetime | None, snapshot: str | None, said: str
     ) -> None:
         """Begin a restore beside: from a snapshot, or from the source to ``at`` (None: the newest moment)."""
-        shape = self._shape(names, said)
+        shape = restored_shape(self._profile, self._aws, {TAG: names.id, TARGET_TAG: said})
         with told(f"restoring to {names.restored}"):
             if snapshot is not None:
                 self._rds.restore_db_instance_from_db_snapshot(
@@ -217,40 +218,6 @@ class Instances:
             self._rds.restore_db_instance_to_point_in_time(
                 TargetDBInstanceIdentifier=names.restored, **which, **moment, **limit, **shape
             )
-
-    def _shape(self, names: Names, said: str) -> dict[str, Any]:
-        """What the restored instance is like: as the profile says, since the old one may be gone."""
-        profile = self._profile
-        tags = {**values.tags(profile), TAG: names.id, TARGET_TAG: said}
-        return {
-            "DBInstanceClass": profile.database.instance_type,
-            "DBSubnetGroupName": self.base,
-            "VpcSecurityGroupIds": [self._security_group()],
-            "DBParameterGroupName": f"{self.base}-postgres{profile.database.version}",
-            "MultiAZ": values.aws(profile).multi_az,
-            "PubliclyAccessible": False,
-            "EnableIAMDatabaseAuthentication": True,
-            "AutoMinorVersionUpgrade": True,
-            "CopyTagsToSnapshot": True,
-            "DeletionProtection": profile.protection.protected,
-            "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
-        }
-
-    def _security_group(self) -> str:
-        name = f"{self.base}-database"
-        with told(f"asking EC2 for security group {name}"):
-            answer = self._aws.client("ec2").describe_security_groups(
-                Filters=[{"Name": "group-name", "Values": [name]}]
-            )
-        groups = answer["SecurityGroups"]
-        if len(groups) != 1:
-            raise ToolError(
-                "restore-no-network",
-                f"there are {len(groups)} security groups {name}, and the restored instance needs the one",
-                hint=f"run `renecinfra up {self._profile.environment}`, which makes the network; "
-                "then restore again",
-            )
-        return str(groups[0]["GroupId"])
 
     def wait(self, name: str, note: Note) -> dict[str, Any]:
         """Wait until an instance is available, as it is described then.

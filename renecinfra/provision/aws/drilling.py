@@ -9,7 +9,8 @@ from typing import Any
 
 from renecinfra.platforms.aws.recovery import Instances
 from renecinfra.provision.aws import restore_progress
-from renecinfra.provision.aws.restoring import check, instances_of, plan, progress_of
+from renecinfra.provision.aws.restore_planning import plan
+from renecinfra.provision.aws.restoring import check, instances_of, progress_of
 from renecinfra.provision.aws.session import AwsSession
 from renecinfra.recovery.engine.checking import Finding, require
 from renecinfra.recovery.targets import LatestTarget

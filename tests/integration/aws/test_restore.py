@@ -17,7 +17,16 @@ import pytest
 from renecinfra.errors import DeclinedError, RenecError, RestoreError, ToolError, UsageError
 from renecinfra.platforms.aws.recovery import TAG, Instances, Names, tags_of
 from renecinfra.provision import approving
-from renecinfra.provision.aws import adopting, backups, bring_up, drilling, restoring, tear_down, undoing
+from renecinfra.provision.aws import (
+    adopting,
+    backups,
+    bring_up,
+    drilling,
+    restore_planning,
+    restoring,
+    tear_down,
+    undoing,
+)
 from renecinfra.provision.aws.restoring import Questions
 from renecinfra.recovery.engine.checking import Finding
 from renecinfra.recovery.targets import BackupTarget, LatestTarget, LsnTarget, RecoveryTarget, TimeTarget
@@ -283,7 +292,7 @@ def test_what_rds_cannot_restore_to_is_refused(database: Cloud):
         (BackupTarget("no-such-snapshot"), "restore-no-backup"),
     ):
         with pytest.raises(RestoreError) as caught:
-            restoring.plan(session, rds, target)
+            restore_planning.plan(session, rds, target)
         assert (caught.value.id, caught.value.exit_code) == (error, 9)
         assert caught.value.hint
     assert names_in(database) == [BASE, REPLICA]
@@ -297,7 +306,7 @@ def test_a_snapshot_is_restored_when_the_instance_is_gone(database: Cloud, adopt
         rds.modify_db_instance(DBInstanceIdentifier=name, DeletionProtection=False)
         rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
     with pytest.raises(RestoreError) as caught:
-        restoring.plan(database.session(), instances(database), LatestTarget())
+        restore_planning.plan(database.session(), instances(database), LatestTarget())
     assert "--backup" in (caught.value.hint or "")
     made: list[Any] = []
     done = restore(database, BackupTarget(taken.identifier), Questions(made.append, lambda *_: None))
@@ -305,7 +314,7 @@ def test_a_snapshot_is_restored_when_the_instance_is_gone(database: Cloud, adopt
     assert names_in(database) == [BASE]
     assert done.kept == ()
     assert restoring.progress_of(instances(database)) is None, "there is nothing to finish"
-    assert restoring.plan(database.session(), instances(database), LatestTarget()).moved == (BASE,)
+    assert restore_planning.plan(database.session(), instances(database), LatestTarget()).moved == (BASE,)
 
 
 def test_a_drill_restores_looks_and_deletes(database: Cloud, monkeypatch: pytest.MonkeyPatch):
