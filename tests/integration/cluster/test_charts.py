@@ -18,6 +18,7 @@ import yaml
 from renecinfra.kubernetes import catalogue
 from renecinfra.kubernetes.backends import Backends, Store, in_cluster
 from renecinfra.kubernetes.catalogue import Rendering
+from renecinfra.kubernetes.places import Origin, Places
 from renecinfra.platforms.kubernetes.alerts import alert_objects
 from renecinfra.profiles.loading import load
 from renecinfra.rendering import Renderer
@@ -372,3 +373,38 @@ def test_postgresql_is_three_with_a_synchronous_one_and_an_archive() -> None:
         plugin["parameters"]["barmanObjectName"]
         == one("onprem", "ObjectStore", "renec-postgresql")["metadata"]["name"]
     )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {},
+        {"targetTime": "2026-11-24T10:31:00+00:00"},
+        {"backupID": "20261124T013000", "targetImmediate": True},
+        {"targetLSN": "0/3000148"},
+        {"targetXID": "4711"},
+        {"targetName": "before-tuesday"},
+    ],
+    ids=lambda target: next(iter(target), "latest"),
+)
+def test_a_restored_cluster_and_the_one_before_are_valid(target: dict[str, Any]) -> None:
+    fresh = Places.fresh("onprem")
+    beside = fresh.with_beside("20261124-103100", Origin("onprem", target, "a moment"), "onprem")
+    assert beside.beside is not None
+    for places in (beside, beside.exchanged(beside.beside)):
+        values = yaml.safe_load(values_of("onprem")["renec-data.yaml"])
+        values["database"]["clusters"] = places.document()
+        assert Places.of_values(values, "onprem") == places
+        argv = [str(directory_of("4") / "helm"), "template", "renec", str(objects.CHARTS / "renec-data")]
+        argv += ["--namespace", "renec", "--kube-version", "1.33", "--values", "-"]
+        text = yaml.safe_dump(values)
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        documents = [one for one in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if one]
+        assert [p for document in documents for p in objects.problems_of_form(document, "1.33")] == []
+        clusters = {d["metadata"]["name"]: d for d in documents if d["kind"] == "Cluster"}
+        assert set(clusters) == {"renec-postgresql", "renec-postgresql-20261124-103100"}
+        bootstrap = clusters["renec-postgresql-20261124-103100"]["spec"]["bootstrap"]
+        assert bootstrap["recovery"].get("recoveryTarget", {}) == target
+        servers = {one["spec"]["plugins"][0]["parameters"]["serverName"] for one in clusters.values()}
+        assert len(servers) == 2, "two that archive under one name destroy each other's archive"
