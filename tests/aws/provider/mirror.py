@@ -49,6 +49,10 @@ class Mirror:
         """Have the next creation of a resource of this type take its time."""
         self._put("slow", kind, str(seconds))
 
+    def drift(self, kind: str, attributes: dict[str, Any]) -> None:
+        """Have every resource of this type be found with other attributes; with none, as it was left."""
+        self._put("drift", kind, json.dumps(attributes))
+
     def applied(self) -> list[str]:
         """What was done, a line for each change, such as `create aws_vpc`."""
         log = self.directory / "applied.log"

@@ -175,7 +175,11 @@ class Provider(rpc.ProviderServicer):
         return pb.UpgradeResourceState.Response(upgraded_state=_encode(json.loads(request.raw_state.json)))
 
     def ReadResource(self, request, context):
-        return pb.ReadResource.Response(new_state=request.current_state)
+        changed = self._directory / "drift" / request.type_name
+        if not changed.is_file():
+            return pb.ReadResource.Response(new_state=request.current_state)
+        found = {**_decode(request.current_state), **json.loads(changed.read_text())}
+        return pb.ReadResource.Response(new_state=_encode(found))
 
     def PlanResourceChange(self, request, context):
         proposed = _decode(request.proposed_new_state)

@@ -400,6 +400,21 @@ def test_commands_say_what_they_do_and_what_aws_has_not(database: Cloud):
     assert names_in(database) == [BASE, REPLICA]
 
 
+def drifts(cloud: Cloud) -> None:
+    """`drift` of what was just applied, and after somebody turned a protection off by hand."""
+    quiet = cloud.run("drift", cloud.name, "--json")
+    assert quiet.returncode == 0, quiet.stderr
+    seen = json.loads(quiet.stdout)
+    assert seen["items"] == []
+    assert "objects" in seen["skipped"], "its cluster is the stub's, which nobody can ask"
+    cloud.mirror.drift("aws_db_instance", {"deletion_protection": False})
+    found = cloud.run("drift", cloud.name, "--json")
+    assert found.returncode == 2, found.stderr
+    items = {one["address"]: one["seen"] for one in json.loads(found.stdout)["items"]}
+    assert items["module.database.aws_db_instance.primary"] == "differs in deletion_protection"
+    cloud.mirror.drift("aws_db_instance", {})
+
+
 @pytest.mark.slow
 def test_terraform_follows_and_replaces_nothing(cloud: Cloud):
     """Real Terraform and its real state; the provider is the stub, which knows nothing of moto."""
@@ -407,6 +422,7 @@ def test_terraform_follows_and_replaces_nothing(cloud: Cloud):
     questions = bring_up.Questions(lambda _looked: None, lambda _made: None)
     bring_up.up(cloud.session(*NO_HOOKS), questions, ["up"], releases)
     make_database(cloud)
+    drifts(cloud)
     session = cloud.session()
     before = {one.address for one in session.terraform().state_resources()}
     seen = len(cloud.mirror.applied())
