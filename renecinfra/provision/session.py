@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from renecinfra.errors import ToolError
 from renecinfra.journal import Journal, Run
@@ -205,6 +205,13 @@ def _register(resolved: ResolvedSecrets) -> None:
         redactor.register(secret.value)
 
 
+_INSTEAD: Final = {
+    "aws": "there are plan, up, down, status, drift, backup, restore and drill; RDS fails over by itself",
+    "kubernetes": "there are plan, up, down, status, logs, drift, deploy, rollback, backup and restore; "
+    "CloudNativePG fails over by itself",
+}
+
+
 def open_session(
     workspace: Workspace, name: str, reporter: Reporter, *, overrides: Sequence[str] = ()
 ) -> Session:
@@ -219,7 +226,7 @@ def open_session(
     if kind != "local":
         raise ToolError(
             "platform-unsupported",
-            f"{name} runs on {kind}, which this version of renecinfra cannot provision",
-            hint=f"`renecinfra render {name}`, `renecinfra secrets {name}` and `renecinfra env` work for it",
+            f"this command is for local environments, and {name} runs on {kind}",
+            hint=_INSTEAD[kind],
         )
     return Session(workspace, deployed.applied(loaded, workspace.paths(name).state), reporter)
