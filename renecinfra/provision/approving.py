@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from renecinfra.errors import DeclinedError, ToolError
+from renecinfra.errors import DeclinedError, RestoreError, ToolError
 from renecinfra.profiles.loading import LoadedProfile
 from renecinfra.profiles.model import Profile
 from renecinfra.provision.session import Session
@@ -183,7 +183,10 @@ def backup_age(session: Environment) -> timedelta | None:
     if isinstance(session, AwsSession):
         from renecinfra.provision.aws.restoring import instances_of
 
-        latest = instances_of(session).source().latest
+        try:
+            latest = instances_of(session).source().latest
+        except RestoreError:
+            return None
         return None if latest is None else datetime.now(UTC) - latest
     if not isinstance(session, Session):
         return None

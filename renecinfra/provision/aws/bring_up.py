@@ -11,11 +11,13 @@ from renecinfra.hooks.protocol import AwsHookContext, HookReport
 from renecinfra.platforms.aws import preflight
 from renecinfra.platforms.aws.faults import told
 from renecinfra.platforms.aws.kubeconfig import kubeconfig
+from renecinfra.platforms.aws.recovery import Instances
 from renecinfra.platforms.releases import ReleaseContext, Releases, releases_for
-from renecinfra.provision.aws import bootstrapping
+from renecinfra.provision.aws import bootstrapping, restore_progress
 from renecinfra.provision.aws.applying import apply
 from renecinfra.provision.aws.bootstrapping import BootstrapPlan
 from renecinfra.provision.aws.planning import AwsPlan, make_plan
+from renecinfra.provision.aws.restoring import progress_of
 from renecinfra.provision.aws.session import AwsSession
 from renecinfra.secrets.store import ResolvedSecrets
 
@@ -65,6 +67,7 @@ def up(
 
     Raises:
         DeclinedError: a confirmation was refused.
+        RestoreError: a restore was cut off while instances change their names.
         ClusterError: the infrastructure is up, and the releases are not.
         HookError: it was applied, and a hook found something that is not right.
         RenecError: of whatever step failed; the next `up` goes on from there.
@@ -76,6 +79,7 @@ def up(
         with run.step("secrets"), session.reporter.step("Reading the secrets"):
             secrets = session.secrets()
         password = secrets[session.profile.cache.password].value
+        restore_progress.refuse_between(progress_of(Instances(session.profile, session.aws)), session.name)
         with run.step("plan"):
             plan = make_plan(session, applying=True, password=password)
         try:

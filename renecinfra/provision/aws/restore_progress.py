@@ -28,6 +28,21 @@ class Progress:
     undone: tuple[str, ...]
 
     @property
+    def restored(self) -> bool:
+        """Whether the restored instance serves, and all names are what they are to be."""
+        return self.placed and not self.beside and not self.undone
+
+    @property
+    def undone_whole(self) -> bool:
+        """Whether an undo is through: the instances of before have their names again."""
+        return bool(self.undone) and not self.kept and not self.placed
+
+    @property
+    def between(self) -> bool:
+        """Whether instances are between two names."""
+        return self.touched and not self.restored and not self.undone_whole
+
+    @property
     def touched(self) -> bool:
         """Whether an instance of the environment has changed its name."""
         return self.placed or bool(self.kept) or bool(self.undone)
@@ -89,6 +104,20 @@ def require(found: Progress | None, environment: str) -> Progress:
             hint=f"`renecinfra restore {environment} --to TIME` begins one",
         )
     return found
+
+
+def refuse_between(found: Progress | None, environment: str) -> None:
+    """Refuse to have Terraform work on instances that are between two names: it would rename them, too.
+
+    Raises:
+        RestoreError: they are.
+    """
+    if found is not None and found.between:
+        raise RestoreError(
+            "restore-unfinished",
+            f"the restore {found.names.id} is not done: instances are still between two names",
+            hint=f"`renecinfra restore {environment} --resume` goes on with it, `--undo` goes back",
+        )
 
 
 def refuse_unfinished(found: Progress | None, environment: str) -> None:

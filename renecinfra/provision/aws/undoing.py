@@ -122,14 +122,7 @@ def finish(
                 f"the restore {names.id} is only beside: nothing old is kept",
                 hint=f"`renecinfra restore {session.name} --resume` goes on with it, `--abort` removes it",
             )
-        restored = found.placed and not found.beside and not found.undone
-        undone = bool(found.undone) and not found.kept and not found.placed
-        if not restored and not undone:
-            raise RestoreError(
-                "restore-unfinished",
-                f"the restore {names.id} is not done: instances are still between two names",
-                hint=f"`renecinfra restore {session.name} --resume` goes on with it, `--undo` goes back",
-            )
+        restore_progress.refuse_between(found, session.name)
         going = {names.kept(one): one for one in found.kept} | {
             names.undone(one): one for one in found.undone
         }

@@ -23,6 +23,7 @@ from renecinfra.provision.aws import (
     bring_up,
     drilling,
     restore_planning,
+    restore_progress,
     restoring,
     tear_down,
     undoing,
@@ -229,6 +230,12 @@ def test_a_run_that_is_cut_off_is_gone_on_with_or_taken_back(
     assert tuple(made) == CALLS[: number + 1]
 
     session, found = database.session(), restoring.progress_of(instances(database))
+    if found is not None and number in (3, 4):
+        with pytest.raises(RestoreError) as caught:
+            restore_progress.refuse_between(found, "cloud")
+        assert "--resume" in (caught.value.hint or "")
+    else:
+        restore_progress.refuse_between(found, "cloud")
     if found is None:
         assert number == 0
         assert names_in(database) == [BASE, REPLICA]
