@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -154,22 +153,32 @@ def test_the_services_copy_has_all_that_it_imports(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+ENDING = """
+import subprocess, threading, time
+from renecinfra.recovery import service
+
+started = []
+thread = threading.Thread(
+    target=lambda: started.append(subprocess.Popen(["sleep", "60"], start_new_session=True))
+)
+thread.start()
+thread.join()
+before = time.monotonic()
+service.end_children(10)
+assert time.monotonic() - before < 8
+assert started[0].wait(1) == -15
+"""
+
+
 def test_what_it_started_ends_with_it() -> None:
-    """A pgBackRest that lived on would hold the lock against the next one."""
-    from renecinfra.recovery import service
+    """A pgBackRest that lived on would hold the lock against the next one.
 
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> None:
-        started.append(subprocess.Popen(["sleep", "60"], start_new_session=True))
-
-    thread = threading.Thread(target=start)
-    thread.start()
-    thread.join()
-    before = time.monotonic()
-    service.end_children(10)
-    assert time.monotonic() - before < 8
-    assert started[0].wait(1) == -15
+    In a process of its own: the children of this one are servers that other tests need.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_service_without_its_file_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
