@@ -69,7 +69,7 @@ class BackupWork:
             yield run
 
     def create(self, kind: str, reason: str, argv: Sequence[str]) -> jobs.Taken:
-        """Take a backup into each repository.
+        """Take a backup into each repository, after one that is under way.
 
         Raises:
             UsageError: there is no such type.
@@ -83,7 +83,13 @@ class BackupWork:
             read_state(self.database)
             with self.session.reporter.progress("Backing up", 100) as progress:
                 tell = _Percent(partial(progress.advance))
-                return jobs.take_backup(self.tool, TYPES[kind], reason=reason, on_line=tell)
+                return jobs.take_backup(
+                    self.tool,
+                    TYPES[kind],
+                    reason=reason,
+                    on_line=tell,
+                    on_wait=lambda: progress.advance(0, "another backup runs: this one is next"),
+                )
 
     def verify(self, level: int, argv: Sequence[str]) -> Verified:
         """Verify up to a level, and remember the result.

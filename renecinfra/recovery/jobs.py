@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from renecinfra.errors import RenecError, RestoreError
@@ -17,6 +18,7 @@ from renecinfra.recovery.repository import Backup, BackupType, PgBackRest, Repos
 from renecinfra.recovery.verification import Finding, Verified, verify
 
 _BACKUP_SECONDS: Final = 24 * 3600.0
+_TURN_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,13 @@ def take_backup(
     reason: str,
     repositories: tuple[int, ...] | None = None,
     on_line: Callable[[str], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
 ) -> Taken:
     """Take a backup into each repository; remembers how it went, and the speed.
+
+    Args:
+        on_wait: told once when another backup is under way, which is then waited for, up to an hour; without
+            it, that is refused.
 
     Raises:
         RestoreError: it failed, or the database has damaged pages (the backup is there all the same).
@@ -81,15 +88,20 @@ def take_backup(
     for number in numbers:
         begun = time.monotonic()
         try:
-            tool.backup(
+            take = partial(
+                tool.backup,
                 kind,
                 repository=number,
                 annotations={"reason": reason},
                 timeout=_BACKUP_SECONDS,
                 on_line=on_line,
             )
+            _in_turn(take, on_wait)
         except RenecError as error:
-            records.append("backup", ok=False, type=kind, repository=number, reason=reason, error=error.id)
+            if error.id != "backup-running":  # that is no failure: it was not its turn
+                records.append(
+                    "backup", ok=False, type=kind, repository=number, reason=reason, error=error.id
+                )
             raise
         backup = tool.info().of_current(number)[-1]
         taken.append(backup)
@@ -107,6 +119,22 @@ def take_backup(
     copied = copy_broker(tool)
     _refuse_damage(tool, taken)
     return Taken(tuple(taken), time.monotonic() - started, copied)
+
+
+def _in_turn(take: Callable[[], object], on_wait: Callable[[], None] | None) -> None:
+    """pgBackRest makes one backup of a database at a time, and refuses a second one at once."""
+    deadline, told = time.monotonic() + _TURN_SECONDS, False
+    while True:
+        try:
+            take()
+            return
+        except RestoreError as error:
+            if error.id != "backup-running" or on_wait is None or time.monotonic() > deadline:
+                raise
+        if not told:
+            on_wait()
+            told = True
+        time.sleep(1)
 
 
 def copy_broker(tool: PgBackRest) -> str | None:

@@ -85,6 +85,7 @@ def small_disk_for_wal(cli):
     shutil.rmtree(wal)
     wal.symlink_to(disk / "pg_wal")
     lifecycle.start(home, "postgresql-primary")
+    require_well(cli)  # the pooler tries a primary that was away again after server_login_retry
     return disk
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from typing import Final
-
-from renecinfra.errors import RestoreError
 from renecinfra.recovery import jobs
 from renecinfra.recovery.engine.state import RestoreState
 from renecinfra.recovery.lineage import Lineage
 from renecinfra.recovery.primary import read_state
 from renecinfra.recovery.protected import ProtectedDatabase
 from renecinfra.recovery.repository import PgBackRest
-
-_BACKUP_SECONDS: Final = 3600.0
 
 
 def protect(database: ProtectedDatabase, state: RestoreState, reason: str) -> bool:
@@ -32,18 +26,5 @@ def protect(database: ProtectedDatabase, state: RestoreState, reason: str) -> bo
     lineage.record(now.system_id, now.timeline, reason, parent=parent, fork=fork)
     tool = PgBackRest(database)
     jobs.ensure_stanza(tool, now.system_id)
-    _take_backup(tool, reason)
+    jobs.take_backup(tool, "full", reason=reason, on_wait=lambda: None)
     return known is None or known.system_id != now.system_id
-
-
-def _take_backup(tool: PgBackRest, reason: str) -> None:
-    """A full backup; one of the schedule's that is under way is waited for."""
-    deadline = time.monotonic() + _BACKUP_SECONDS
-    while True:
-        try:
-            jobs.take_backup(tool, "full", reason=reason)
-            return
-        except RestoreError as error:
-            if error.id != "backup-running" or time.monotonic() > deadline:
-                raise
-        time.sleep(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -162,6 +164,26 @@ def test_a_backup_is_taken_and_remembered(lab: Lab) -> None:
     record = Records(lab.database).last("backup")
     assert record is not None
     assert (record.ok, record.facts["label"]) == (True, one.label)
+
+
+def test_a_backup_that_is_under_way_is_refused_or_waited_for(lab: Lab) -> None:
+    before = Records(lab.database).last("backup")
+    held = (lab.root / "lock" / "lab-backup.lock").open("a")
+    fcntl.flock(held, fcntl.LOCK_EX)  # as a pgBackRest that makes one
+    with pytest.raises(RestoreError) as caught:
+        jobs.take_backup(lab.backrest, "incr", reason="at once")
+    assert caught.value.id == "backup-running"
+    assert Records(lab.database).last("backup") == before, "it did not fail: it was not its turn"
+    waited: list[float] = []
+
+    def let_go() -> None:
+        waited.append(time.monotonic())
+        threading.Timer(1.5, held.close).start()
+
+    taken = jobs.take_backup(lab.backrest, "incr", reason="in turn", on_wait=let_go)
+    assert time.monotonic() - waited[0] > 1.5
+    assert len(waited) == 1
+    assert taken.backups[0].annotations == {"reason": "in turn"}
 
 
 def test_a_restore_point_is_made_once(lab: Lab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,32 @@ def test_a_sound_database_passes_its_checks_and_a_damaged_one_fails(lab, beside)
     with pytest.raises(RenecError) as caught:
         checking.require(findings, "lab")
     assert "is empty" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [("wrong key", "backup-key-wrong"), ("no repository", None), ("no key", None)]
+)
+def test_a_restore_without_key_or_repository_says_so_and_leaves_nothing_behind(lab, what, error):
+    secrets, repository = lab.root / "other", lab.root / "repo"
+    given = {"wrong key": "repo1-cipher-pass=wrong\n", "no key": ""}.get(what)
+    database = lab.database
+    if given is not None:
+        lab.write(secrets / "cipher.conf", f"[global]\n{given}")
+        database = replace(database, secrets=str(secrets))
+    made = Beside(database, lab.data.parent / "restores" / "none", purpose="r", marker="lab/restore")
+    wanted = recipe(lab)
+    if what == "no repository":
+        repository.rename(lab.root / "repo-away")
+    try:
+        with pytest.raises(RenecError) as caught:
+            made.fetch(wanted)
+    finally:
+        if what == "no repository":
+            lab.root.joinpath("repo-away").rename(repository)
+    assert caught.value.hint
+    assert error in (None, caught.value.id)
+    assert "correct-horse" not in str(caught.value.details)
+    assert not (made.cluster / "PG_VERSION").exists()
+    made.remove()
+    assert lab.sql("SELECT 1") == [(1,)]  # what runs is as it was
+    print(what, caught.value.id, caught.value.message, caught.value.hint)

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from renecinfra.platforms.local.host import Host
 from renecinfra.profiles.model import Profile
 from renecinfra.profiles.sizing import Sizing
 from renecinfra.recovery import broker, jobs
+from renecinfra.recovery.engine.beside import Beside
+from renecinfra.recovery.engine.recipe import Recipe
 from renecinfra.recovery.primary import read_state
 from renecinfra.recovery.protected import RepositoryPlace
 from renecinfra.recovery.repository import PgBackRest
@@ -41,8 +45,23 @@ BUCKET, KEY, KEY_SECRET = "renec-backups", "AKIATEST", "very-secret-key"
 
 # moto's own TLS does not go with pgBackRest; a worker that is restarted would forget every object.
 APPLICATION = """
+import itertools
+import pathlib
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-app = DomainDispatcherApplication(create_backend_app)
+moto = DomainDispatcherApplication(create_backend_app)
+asked = itertools.count()
+slow = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+def app(environ, start_response):
+    # While there is a file named throttled, every other request is told to slow down, as S3 does.
+    if pathlib.Path("throttled").exists() and next(asked) % 2 == 0:
+        with open("throttled", "a") as log:
+            log.write("x")
+        environ["wsgi.input"].read()
+        headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(slow)))]
+        start_response("503 Slow Down", headers)
+        return [slow]
+    return moto(environ, start_response)
 """
 
 
@@ -90,6 +109,16 @@ class Bucket:
     def keys(self) -> list[str]:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+    @contextmanager
+    def throttled(self) -> Iterator[Path]:
+        """While it lasts; the file grows with each request that was told to slow down."""
+        flag = self._directory / "throttled"
+        flag.touch()
+        try:
+            yield flag
+        finally:
+            flag.unlink()
 
     def pause(self) -> None:
         for pid in self._pids():
@@ -222,6 +251,26 @@ def test_the_brokers_queues_are_in_both_and_come_back(lab: Lab) -> None:
         broker.fetch(tool, one, target)
         listed = lab.run("tar", "-xOf", target, "appendonlydir/appendonly.aof.1.incr.aof").stdout
         assert listed == "a task that must not be lost\n"
+
+
+def test_a_bucket_that_throttles_is_slow_and_nothing_else(lab: Lab) -> None:
+    """A backup into it, and a restore from it with all WAL: pgBackRest asks again, as S3 asks it to."""
+    lab.sql("CREATE TABLE throttled AS SELECT 1 AS n")
+    with lab.bucket.throttled() as refused:
+        taken = jobs.take_backup(lab.backrest, "incr", reason="throttled", repositories=(2,))
+        lab.sql("INSERT INTO throttled VALUES (2)")
+        last = lab.archived()
+        beside = Beside(lab.database, lab.data.parent / "restores" / "slow", purpose="r", marker="lab/restore")
+        try:
+            made = Recipe(taken.backups[0].label, 2, 1, {}, last, ())
+            beside.fetch(made)
+            beside.start(made)
+            beside.watch(lambda _seen: None)
+            with beside.connected() as connection:
+                assert connection.execute("SELECT n FROM throttled ORDER BY n").fetchall() == [(1,), (2,)]
+        finally:
+            beside.remove()
+        assert len(refused.read_text()) > 10
 
 
 @pytest.mark.nightly  # pgBackRest asks again several times
