@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from renecinfra.errors import ToolError
+from renecinfra.errors import RestoreError, ToolError
 
 BackupType = Literal["full", "diff", "incr"]
 
+_UNREADABLE: Final = 99
+"""The state of a repository whose list of backups cannot be had, whatever the reason."""
 _TYPES: Final[dict[str, BackupType]] = {"full": "full", "diff": "diff", "incr": "incr"}
 
 
@@ -136,6 +138,26 @@ class Repository:
             if (own := self.current_of(one.repository)) is not None and own.id == one.database_id
         )
 
+    def require_readable(self) -> None:
+        """Refuse to take repositories of which none can be read for ones without backups.
+
+        Raises:
+            RestoreError: none can be read; why, as far as the first one's answer tells.
+        """
+        bad = [one for one in self.states if one.code == _UNREADABLE]
+        if self.backups or not bad or len(bad) < len(self.states):
+            return
+        key = "unable to load info file" in bad[0].message
+        raise RestoreError(
+            "backup-key-wrong" if key else "backup-repository-unreachable",
+            f"no repository can be read: {bad[0].message}",
+            details=tuple(f"repository {one.number}: {one.message}" for one in bad[1:]),
+            hint="the pass phrase is not the one that the repository was made with, or an info file and its "
+            "copy are damaged; the runbook docs/runbooks/disasters/vault-lost.md has the ways to the pass phrase"
+            if key
+            else "check the repository's address, its certificate, its credentials and the network",
+        )
+
     def backup(self, label: str, repository: int | None = None) -> Backup | None:
         """The backup of that label, in the lowest repository that has it unless one is named."""
         found = [one for one in self.backups if one.label == label and repository in (None, one.repository)]
@@ -149,7 +171,8 @@ def parse_info(text: str, stanza: str) -> Repository:
         ToolError: it is not what pgBackRest prints.
     """
     try:
-        documents = json.loads(text)
+        # Not strict: what it could not decrypt is quoted in messages as it is, control characters and all.
+        documents = json.loads(text, strict=False)
         document = next((one for one in documents if one["name"] == stanza), None)
         if document is None:
             return Repository(stanza, 1, "missing stanza path", False, (), (), (), ())
@@ -162,6 +185,12 @@ def parse_info(text: str, stanza: str) -> Repository:
         ) from None
 
 
+def _first_line(message: str) -> str:
+    """The rest quotes what cannot be read."""
+    first = next(iter(message.splitlines()), "")
+    return "".join(letter if letter.isprintable() else "?" for letter in first).rstrip(":")
+
+
 def _repository(document: Mapping[str, Any]) -> Repository:
     status = document["status"]
     backups = [_backup(one) for one in document["backup"]]
@@ -171,7 +200,9 @@ def _repository(document: Mapping[str, Any]) -> Repository:
         message=status["message"],
         backing_up=bool(status.get("lock", {}).get("backup", {}).get("held", False)),
         states=tuple(
-            RepositoryState(one["key"], one["status"]["code"], one["status"]["message"], one["cipher"])
+            RepositoryState(
+                one["key"], one["status"]["code"], _first_line(one["status"]["message"]), one["cipher"]
+            )
             for one in document["repo"]
         ),
         histories=tuple(

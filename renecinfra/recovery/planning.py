@@ -119,6 +119,7 @@ class Planner:
     def _opened(self, target: RecoveryTarget) -> Iterator[_Found]:
         database = self.database
         repository = PgBackRest(database).info()
+        repository.require_readable()
         history = self._chooser.history(repository, target)
         if history is None or not repository.backups:
             raise RestoreError(

@@ -63,6 +63,7 @@ _FAULTS: Final[dict[int, tuple[str, str]]] = {
         "backup-key-wrong",
         "the repository was made with another pass phrase, or an info file and its copy are damaged",
     ),
+    37: ("backup-configuration", "run `renecinfra up {env}`, which writes its configuration and its keys"),
     38: ("backup-database-running", "a database runs in the directory that is to be written"),
     40: ("backup-place-not-empty", "name an empty directory"),
     41: ("backup-repository-unusable", "mend the owner, the mode or the disk of the repository"),

@@ -84,7 +84,14 @@ class Beside:
             label=recipe.label,
             options=options,
         )
-        PgBackRest(self.database).run(argv, timeout=None)
+        tool = PgBackRest(self.database)
+        try:
+            tool.run(argv, timeout=None)
+        except RestoreError as error:
+            if error.id == "backup-set-missing":
+                # So it says of a repository that it cannot open; what is listed of it tells why.
+                tool.info().require_readable()
+            raise
         self.files.write(self.cluster / "recovery.signal", "")
         self.files.write(fetched, recipe.label)
         if on_line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -157,6 +158,17 @@ def test_what_cannot_be_reached_is_refused(lab, target, id_):
         planner(lab).plan(target(lab))
     assert caught.value.id == id_
     assert caught.value.hint
+
+
+def test_a_lost_key_is_not_taken_for_a_lack_of_backups(lab):
+    secrets = lab.root / "other"
+    lab.write(secrets / "cipher.conf", "[global]\nrepo1-cipher-pass=wrong\n")
+    made = planner(lab)
+    made.database = replace(lab.database, secrets=str(secrets))
+    with pytest.raises(RestoreError) as caught:
+        made.plan(LatestTarget())
+    assert caught.value.id == "backup-key-wrong"
+    assert caught.value.message.isprintable()
 
 
 def test_a_gap_is_refused_and_says_how_far_it_goes(lab):

@@ -255,6 +255,7 @@ def test_the_brokers_queues_are_in_both_and_come_back(lab: Lab) -> None:
 
 def test_a_bucket_that_throttles_is_slow_and_nothing_else(lab: Lab) -> None:
     """A backup into it, and a restore from it with all WAL: pgBackRest asks again, as S3 asks it to."""
+    jobs.ensure_stanza(lab.backrest, read_state(lab.database).system_id)
     lab.sql("CREATE TABLE throttled AS SELECT 1 AS n")
     with lab.bucket.throttled() as refused:
         taken = jobs.take_backup(lab.backrest, "incr", reason="throttled", repositories=(2,))
