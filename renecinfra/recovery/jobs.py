@@ -129,7 +129,9 @@ def _in_turn(take: Callable[[], object], on_wait: Callable[[], None] | None) -> 
             take()
             return
         except RestoreError as error:
-            if error.id != "backup-running" or on_wait is None or time.monotonic() > deadline:
+            # A lock file that cannot even be opened has the same exit code, and no end.
+            held = error.id == "backup-running" and "Permission denied" not in error.message
+            if not held or on_wait is None or time.monotonic() > deadline:
                 raise
         if not told:
             on_wait()

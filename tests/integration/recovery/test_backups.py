@@ -168,7 +168,9 @@ def test_a_backup_is_taken_and_remembered(lab: Lab) -> None:
 
 def test_a_backup_that_is_under_way_is_refused_or_waited_for(lab: Lab) -> None:
     before = Records(lab.database).last("backup")
-    held = (lab.root / "lock" / "lab-backup.lock").open("a")
+    lock = lab.root / "lock" / "lab-backup.lock"
+    lab.run("touch", lock)
+    held = lock.open("a")
     fcntl.flock(held, fcntl.LOCK_EX)  # as a pgBackRest that makes one
     with pytest.raises(RestoreError) as caught:
         jobs.take_backup(lab.backrest, "incr", reason="at once")
