@@ -153,7 +153,7 @@ class Repository:
             f"no repository can be read: {bad[0].message}",
             details=tuple(f"repository {one.number}: {one.message}" for one in bad[1:]),
             hint="the pass phrase is not the one that the repository was made with, or an info file and its "
-            "copy are damaged; the runbook docs/runbooks/disasters/vault-lost.md has the ways to the pass phrase"
+            "copy are damaged; the runbook docs/runbooks/disasters/vault-lost.md says where it is kept"
             if key
             else "check the repository's address, its certificate, its credentials and the network",
         )

@@ -199,7 +199,8 @@ def test_a_sound_database_passes_its_checks_and_a_damaged_one_fails(lab, beside)
 
 
 @pytest.mark.parametrize(
-    ("what", "error"), [
+    ("what", "error"),
+    [
         ("wrong key", "backup-key-wrong"),
         ("no repository", "backup-set-missing"),
         ("no key", "backup-configuration"),

@@ -273,7 +273,7 @@ def test_a_bucket_that_throttles_is_slow_and_nothing_else(lab: Lab) -> None:
         taken = jobs.take_backup(lab.backrest, "incr", reason="throttled", repositories=(2,))
         lab.sql("INSERT INTO throttled VALUES (2)")
         last = lab.archived()
-        beside = Beside(lab.database, lab.data.parent / "restores" / "slow", purpose="r", marker="lab/restore")
+        beside = Beside(lab.database, lab.data.parent / "restores" / "slow", purpose="r", marker="lab/r")
         try:
             made = Recipe(taken.backups[0].label, 2, 1, {}, last, ())
             beside.fetch(made)
