@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from renecinfra.cli.aws import open_aws
-from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_console, open_environment
+from renecinfra.cli.options import (
+    Debug,
+    Env,
+    Json,
+    Quiet,
+    arguments,
+    open_cluster,
+    open_console,
+    open_environment,
+)
 
 
 def drill(
@@ -15,7 +24,7 @@ def drill(
     """Rehearse a restore: the newest backup to a random moment, checked and timed, then removed.
 
     Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age. In AWS
-    it is the newest moment, to an instance that is deleted again, and its contents are not looked at.
+    and on a cluster it is the newest moment, beside what serves, and its contents are not looked at.
 
     Example: renecinfra drill prod
     """
@@ -27,6 +36,10 @@ def drill(
         from renecinfra.cli import aws_recovery
 
         return aws_recovery.drill(cloud, console)
+    if (site := open_cluster(env, console)) is not None:
+        from renecinfra.cli import cluster_recovery
+
+        return cluster_recovery.drill(site, console)
     session = open_environment(env, console)
     done = drilling.drill(session, arguments())
     if json_output:

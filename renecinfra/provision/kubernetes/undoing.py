@@ -55,7 +55,7 @@ def abort(session: ClusterSession, confirm: Confirm, argv: Sequence[str]) -> Clu
             )
         confirm(places.current, places.beside)
         with run.step("abort"):
-            places = _remove(session, places, places.beside, "restore: abort")
+            places = remove(session, places, places.beside, "restore: abort")
         return _result(session, "abort", places, started)
 
 
@@ -72,7 +72,7 @@ def finish(session: ClusterSession, confirm: Confirm, argv: Sequence[str]) -> Cl
         places, kept = _kept(session)
         confirm(places.current, kept)
         with run.step("finish"):
-            places = _remove(session, places, kept, "restore: finish")
+            places = remove(session, places, kept, "restore: finish")
         return _result(session, "finish", places, started)
 
 
@@ -89,7 +89,7 @@ def _kept(session: ClusterSession) -> tuple[Places, DatabasePlace]:
     return places, places.kept
 
 
-def _remove(session: ClusterSession, places: Places, gone: DatabasePlace, description: str) -> Places:
+def remove(session: ClusterSession, places: Places, gone: DatabasePlace, description: str) -> Places:
     """The object first: Helm leaves it alone when its release has it no more, and nothing would name it."""
     cluster = session.cluster
     with session.reporter.step(f"Deleting {gone.name}"):

@@ -381,3 +381,33 @@ def test_a_restore_that_was_cut_off_goes_on(
     assert code == 0, done
     assert done["kept"] == "renec-postgresql"
     assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == done["serves"]
+
+
+def test_a_drill_recovers_beside_and_leaves_nothing(
+    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, done, _ = run(capsys, "up", "site", "--yes")
+    assert code == 0, done
+    code, told, _ = run(capsys, "drill", "site")
+    assert (code, told["error"]["id"]) == (9, "restore-no-backup")
+    backed_up(server, "site")
+    code, done, _ = run(capsys, "drill", "site")
+    assert code == 0, done
+    assert {one["name"]: one["ok"] for one in done["findings"]}["RTO"] is True
+    assert server.names("Cluster") == {"renec-postgresql"}
+
+    settled = controllers.settled
+
+    def failing(kind: str, one: dict[str, Any]) -> dict[str, Any] | None:
+        if kind == "Cluster" and "recovery" in one["spec"]["bootstrap"]:
+            return {"readyInstances": 0, "phase": "Cluster is unrecoverable and needs manual intervention"}
+        return settled(kind, one)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(controllers, "settled", failing)
+        code, told, _ = run(capsys, "drill", "site")
+    assert told["error"]["id"] == "restore-recovery"
+    assert server.names("Cluster") == {"renec-postgresql"}, "also what did not recover is gone"
+    code, again, _ = run(capsys, "plan", "site", "--detailed-exitcode")
+    assert (code, again["changes"]) == (0, False)
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == "renec-postgresql"
