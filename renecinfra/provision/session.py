@@ -207,8 +207,8 @@ def _register(resolved: ResolvedSecrets) -> None:
 
 _INSTEAD: Final = {
     "aws": "there are plan, up, down, status, drift, backup, restore and drill; RDS fails over by itself",
-    "kubernetes": "there are plan, up, down, status, logs, drift, deploy, rollback, backup and restore; "
-    "CloudNativePG fails over by itself",
+    "kubernetes": "there are plan, up, down, status, logs, drift, deploy, rollback, backup, restore and "
+    "drill; CloudNativePG fails over by itself",
 }
 
 
