@@ -162,23 +162,6 @@ def _show(console: Console, result: AwsRestoreResult) -> int:
     return 0
 
 
-def drill(session: AwsSession, console: Console) -> int:
-    """`drill`."""
-    from renecinfra.provision.aws.drilling import drill as rehearse
-
-    done = rehearse(session, arguments())
-    if console.json_output:
-        console.json(done.document())
-        return 0
-    for finding in done.findings:
-        console.result(f"{MARKS['ok']} {plain(finding.name)}: {plain(finding.detail)}", markup=True)
-    console.result(
-        f"{session.name} can be restored to {done.target}, {duration(done.behind)} ago, in "
-        f"{duration(done.seconds)}; the restored instance is being deleted"
-    )
-    return 0
-
-
 # --- backup
 
 

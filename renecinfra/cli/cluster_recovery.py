@@ -149,23 +149,6 @@ def _show(console: Console, result: ClusterRestoreResult) -> int:
     return 0
 
 
-def drill(session: ClusterSession, console: Console) -> int:
-    """`drill`."""
-    from renecinfra.provision.kubernetes.drilling import drill as rehearse
-
-    done = rehearse(session, arguments())
-    if console.json_output:
-        console.json(done.document())
-        return 0
-    for finding in done.findings:
-        console.result(f"{MARKS['ok']} {plain(finding.name)}: {plain(finding.detail)}", markup=True)
-    console.result(
-        f"{session.name} can be restored to {done.target} in {duration(done.seconds)}; "
-        "what was recovered is gone again"
-    )
-    return 0
-
-
 def list_backups(session: ClusterSession, console: Console) -> int:
     """`backup list`."""
     from renecinfra.platforms.kubernetes import preflight

@@ -24,22 +24,24 @@ def drill(
     """Rehearse a restore: the newest backup to a random moment, checked and timed, then removed.
 
     Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age. In AWS
-    and on a cluster it is the newest moment, beside what serves, and its contents are not looked at.
+    and on a cluster it is the newest moment, beside what serves; its contents are not looked at, and no alert
+    watches its age there.
 
     Example: renecinfra drill prod
     """
-    from renecinfra.cli.recovery_views import show_drill
-    from renecinfra.provision import drilling
+    from renecinfra.cli.recovery_views import show_drill, show_rehearsal
 
     console = open_console(json_output=json_output, quiet=quiet)
     if (cloud := open_aws(env, console)) is not None:
-        from renecinfra.cli import aws_recovery
+        from renecinfra.provision.aws import drilling as in_aws
 
-        return aws_recovery.drill(cloud, console)
+        return show_rehearsal(console, in_aws.drill(cloud, arguments()))
     if (site := open_cluster(env, console)) is not None:
-        from renecinfra.cli import cluster_recovery
+        from renecinfra.provision.kubernetes import drilling as on_cluster
 
-        return cluster_recovery.drill(site, console)
+        return show_rehearsal(console, on_cluster.drill(site, arguments()))
+    from renecinfra.provision import drilling
+
     session = open_environment(env, console)
     done = drilling.drill(session, arguments())
     if json_output:

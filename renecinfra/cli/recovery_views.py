@@ -11,6 +11,7 @@ from renecinfra.console import MARKS, plain
 if TYPE_CHECKING:
     from renecinfra.console import Console
     from renecinfra.profiles.model import Profile
+    from renecinfra.provision.rehearsal import Rehearsal
     from renecinfra.provision.restore_result import RestoreResult
     from renecinfra.recovery.drill import Drill
     from renecinfra.recovery.driver import FailoverPlan
@@ -130,6 +131,21 @@ def show_drill(console: Console, profile: Profile, drill: Drill) -> None:
     if drill.rpo is not None:
         promised = duration(backups.rpo.total_seconds())
         console.result(f"RPO {duration(drill.rpo)} from the archive alone (promised {promised})")
+
+
+def show_rehearsal(console: Console, done: Rehearsal) -> int:
+    """What a cloud or an operator restored, and how long that took; a command's exit code."""
+    if console.json_output:
+        console.json(done.document())
+        return 0
+    for finding in done.findings:
+        console.result(f"{MARKS['ok']} {plain(finding.name)}: {plain(finding.detail)}", markup=True)
+    ago = "" if done.behind is None else f", {duration(done.behind)} ago,"
+    console.result(
+        f"{done.environment} can be restored to {done.target}{ago} in {duration(done.seconds)}; "
+        "what was restored for it is deleted"
+    )
+    return 0
 
 
 def size(count: int) -> str:

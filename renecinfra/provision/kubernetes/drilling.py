@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from renecinfra.kubernetes.places import Places
 from renecinfra.provision.kubernetes.restoring import bring, check, plan, wait
 from renecinfra.provision.kubernetes.session import ClusterSession
 from renecinfra.provision.kubernetes.undoing import remove
+from renecinfra.provision.rehearsal import Rehearsal, promised
 from renecinfra.recovery.engine.checking import Finding, require
 from renecinfra.recovery.targets import LatestTarget
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterDrill:
-    """What a rehearsal showed. ``seconds`` is until every instance of the recovered cluster was ready."""
-
-    environment: str
-    target: str
-    seconds: float
-    findings: tuple[Finding, ...]
-
-    def document(self) -> dict[str, Any]:
-        """For machines; documented in docs/reference/json.md."""
-        return {
-            "environment": self.environment,
-            "ok": True,
-            "target": self.target,
-            "rto_seconds": round(self.seconds, 1),
-            "findings": [one.document() for one in self.findings],
-        }
-
-
-def drill(session: ClusterSession, argv: Sequence[str]) -> ClusterDrill:
+def drill(session: ClusterSession, argv: Sequence[str]) -> Rehearsal:
     """Rehearse a restore. What it makes is deleted in any case; after a kill, `restore --abort` deletes it.
 
     Raises:
@@ -56,7 +35,7 @@ def drill(session: ClusterSession, argv: Sequence[str]) -> ClusterDrill:
         finally:
             with run.step("remove"):
                 _remove(session)
-        return ClusterDrill(session.name, made.target, seconds, findings)
+        return Rehearsal(session.name, made.target, seconds, None, findings)
 
 
 def _look(session: ClusterSession, places: Places, started: float) -> tuple[tuple[Finding, ...], float]:
@@ -65,9 +44,7 @@ def _look(session: ClusterSession, places: Places, started: float) -> tuple[tupl
     with session.reporter.progress(f"Recovering {new.name}") as progress:
         found = wait(session, new.name, lambda text: progress.advance(0, text))
     seconds = time.monotonic() - started
-    promised = session.profile.backups.rto.total_seconds()
-    rto = Finding("RTO", seconds <= promised, f"{seconds:.0f} s of {promised:.0f} s")
-    return (*check(found), rto), seconds
+    return (*check(found), promised(seconds, session.profile.backups.rto.total_seconds())), seconds
 
 
 def _remove(session: ClusterSession) -> None:

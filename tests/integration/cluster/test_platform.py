@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,7 @@ def test_a_protected_environment_is_not_deleted_by_yes(
     assert server.names("PersistentVolumeClaim") == {"data-1"}
 
 
+Settled = Callable[[str, dict[str, Any]], dict[str, Any] | None]
 STORE = ("barmancloud.cnpg.io/v1", "objectstores", "renec", "renec-postgresql")
 
 
@@ -254,6 +256,17 @@ def backed_up(server: api.FakeApi, name: str) -> None:
     with server.lock:
         window = server.objects[STORE].setdefault("status", {}).setdefault("serverRecoveryWindow", {})
         window[name] = {"firstRecoverabilityPoint": "2026-11-20T01:30:00Z"}
+
+
+def unrecoverable(settled: Settled) -> Settled:
+    """As the operator answers when a recovery fails; everything else settles as ever."""
+
+    def failing(kind: str, one: dict[str, Any]) -> dict[str, Any] | None:
+        if kind == "Cluster" and "recovery" in one["spec"]["bootstrap"]:
+            return {"readyInstances": 0, "phase": "Cluster is unrecoverable and needs manual intervention"}
+        return settled(kind, one)
+
+    return failing
 
 
 def cluster_of(server: api.FakeApi, name: str) -> dict[str, Any]:
@@ -333,15 +346,8 @@ def test_a_recovery_that_fails_leaves_what_serves_alone_and_is_aborted(
     code, done, _ = run(capsys, "up", "site", "--yes")
     assert code == 0, done
     backed_up(server, "site")
-    settled = controllers.settled
-
-    def failing(kind: str, one: dict[str, Any]) -> dict[str, Any] | None:
-        if kind == "Cluster" and "recovery" in one["spec"]["bootstrap"]:
-            return {"readyInstances": 0, "phase": "Cluster is unrecoverable and needs manual intervention"}
-        return settled(kind, one)
-
     with monkeypatch.context() as patch:
-        patch.setattr(controllers, "settled", failing)
+        patch.setattr(controllers, "settled", unrecoverable(controllers.settled))
         code, told, _ = run(capsys, "restore", "site", "--latest", "--yes")
     assert told["error"]["id"] == "restore-recovery"
     assert "--abort" in told["error"]["hint"]
@@ -396,15 +402,8 @@ def test_a_drill_recovers_beside_and_leaves_nothing(
     assert {one["name"]: one["ok"] for one in done["findings"]}["RTO"] is True
     assert server.names("Cluster") == {"renec-postgresql"}
 
-    settled = controllers.settled
-
-    def failing(kind: str, one: dict[str, Any]) -> dict[str, Any] | None:
-        if kind == "Cluster" and "recovery" in one["spec"]["bootstrap"]:
-            return {"readyInstances": 0, "phase": "Cluster is unrecoverable and needs manual intervention"}
-        return settled(kind, one)
-
     with monkeypatch.context() as patch:
-        patch.setattr(controllers, "settled", failing)
+        patch.setattr(controllers, "settled", unrecoverable(controllers.settled))
         code, told, _ = run(capsys, "drill", "site")
     assert told["error"]["id"] == "restore-recovery"
     assert server.names("Cluster") == {"renec-postgresql"}, "also what did not recover is gone"
