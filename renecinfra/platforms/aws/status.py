@@ -108,16 +108,22 @@ def _cluster(profile: Profile, aws: Aws) -> list[Part]:
         return [Part(f"cluster {name}", "absent")]
     cluster = answer["cluster"]
     parts = [Part(f"cluster {name}", str(cluster["status"]), f"Kubernetes {cluster.get('version', '')}")]
-    group = _asked(
-        "asking EKS", lambda: eks.describe_nodegroup(clusterName=name, nodegroupName=f"{name}-nodes")
-    )
-    if group is None:
-        return [*parts, Part("nodes", "absent")]
-    nodes = group["nodegroup"]
+    listed = _asked("asking EKS", lambda: eks.list_nodegroups(clusterName=name))
+    groups = listed["nodegroups"] if listed else []
+    found = [_nodes(eks, name, group) for group in groups]
+    return [*parts, *(found or [Part("nodes", "absent")])]
+
+
+def _nodes(eks: Any, cluster: str, name: str) -> Part:
+    """One node group; there are two while one takes the other's place."""
+    answer = _asked("asking EKS", lambda: eks.describe_nodegroup(clusterName=cluster, nodegroupName=name))
+    if answer is None:
+        return Part(f"nodes {name}", "absent")
+    nodes = answer["nodegroup"]
     scaling = nodes.get("scalingConfig", {})
     wanted = f"{scaling.get('desiredSize')} wanted, {scaling.get('minSize')} to {scaling.get('maxSize')}"
     issues = "; ".join(str(issue.get("message", "")) for issue in nodes.get("health", {}).get("issues", []))
-    return [*parts, Part("nodes", str(nodes["status"]), f"{wanted}{'; ' + issues if issues else ''}")]
+    return Part(f"nodes {name}", str(nodes["status"]), f"{wanted}{'; ' + issues if issues else ''}")
 
 
 def _databases(profile: Profile, aws: Aws) -> Iterator[Part]:

@@ -42,14 +42,15 @@ resource "aws_launch_template" "nodes" {
 }
 
 resource "aws_eks_node_group" "this" {
-  cluster_name    = aws_eks_cluster.this.name
-  node_group_name = "${var.name}-nodes"
-  node_role_arn   = aws_iam_role.nodes.arn
-  subnet_ids      = var.subnet_ids
-  instance_types  = [var.node_type]
-  ami_type        = local.arm ? "AL2023_ARM_64_STANDARD" : "AL2023_x86_64_STANDARD"
-  capacity_type   = "ON_DEMAND"
-  version         = var.kubernetes_version
+  cluster_name = aws_eks_cluster.this.name
+  # With a name that is new each time, the next group is there before this one is drained.
+  node_group_name_prefix = "${var.name}-nodes-"
+  node_role_arn          = aws_iam_role.nodes.arn
+  subnet_ids             = var.subnet_ids
+  instance_types         = [var.node_type]
+  ami_type               = local.arm ? "AL2023_ARM_64_STANDARD" : "AL2023_x86_64_STANDARD"
+  capacity_type          = "ON_DEMAND"
+  version                = var.kubernetes_version
 
   launch_template {
     id      = aws_launch_template.nodes.id
@@ -71,6 +72,8 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
+    # Another type of machine, or other subnets, are another group: pods must find its nodes before they lose theirs.
+    create_before_destroy = true
     # The autoscaler decides about it from the first day on.
     ignore_changes = [scaling_config[0].desired_size]
   }
