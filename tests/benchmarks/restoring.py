@@ -93,10 +93,15 @@ def _dump(lab: Lab) -> None:
 
 
 def _copy(lab: Lab, root: Path) -> float:
-    """The data directory once more, from a cold cache where that can be had, synced."""
+    """What a restore brings back once more, from a cold cache where that can be had, synced.
+
+    WAL is left out: a restore fetches it from the archive, and the server recycles it while it is copied.
+    """
+    parts = [path for path in lab.data.iterdir() if path.name not in ("pg_wal", "postmaster.pid")]
+    (root / "copy").mkdir()
     _forget()
     started = time.perf_counter()
-    subprocess.run(["cp", "-r", lab.data, root / "copy"], check=True)
+    subprocess.run(["cp", "-r", *parts, root / "copy"], check=True)
     os.sync()
     elapsed = time.perf_counter() - started
     shutil.rmtree(root / "copy")
