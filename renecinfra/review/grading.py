@@ -11,7 +11,7 @@ from renecinfra.review.change import Action, Change
 from renecinfra.review.conditions import holds
 from renecinfra.review.grades import Actions, Grade, Grades, NamedVerdict, Verdict, matches
 from renecinfra.review.showing import attribute_diff
-from renecinfra.terraform.plan import AttributePath, Plan, ResourceChange, differing, path_text
+from renecinfra.terraform.plan import UNKNOWN, AttributePath, Plan, ResourceChange, differing, path_text
 
 _FILE_ACTIONS: Final[Mapping[str, Action]] = {"add": "create", "change": "update", "remove": "delete"}
 _RESOURCE_ACTIONS: Final[Mapping[str, Action]] = {
@@ -88,7 +88,7 @@ def _grade(known: Actions, grades: Grades, step: _Step) -> tuple[Grade, tuple[st
         found += _of_new(known, step.after)
     elif step.action in ("update", "replace"):
         # A replacement is judged by its end; attributes can only make it worse.
-        found += [_of_attribute(known, grades, path, step) for path in _meant(step)]
+        found += [_of_attribute(known, grades, path, step) for path in _meant(known, step)]
     worst = max(grade for grade, _ in found)
     return worst, tuple(dict.fromkeys(reason for grade, reason in found if grade is worst))
 
@@ -112,11 +112,19 @@ def _of_new(known: Actions, after: Any) -> Iterator[tuple[Grade, str]]:
             yield rule.rank, f"{key}: {rule.reason}"
 
 
-def _meant(step: _Step) -> Iterable[AttributePath]:
-    """A replacement's own id, ARN and the like are new by nature and say nothing."""
+def _meant(known: Actions, step: _Step) -> Iterable[AttributePath]:
+    """What a replacement is to be: its own id, ARN and all else that its creation computes say nothing.
+
+    Of what is known only afterwards, attributes that have rules of their own still count.
+    """
     if step.action == "update":
         return step.paths
-    return [path for path in step.paths if path[0] not in ("id", "arn", "output", "address", "endpoint")]
+    return [
+        path
+        for path in step.paths
+        if path[0] not in ("id", "arn", "output", "address", "endpoint")
+        and (path[0] in known.attributes or _at(step.after, path) != UNKNOWN)
+    ]
 
 
 def _of_attribute(known: Actions, grades: Grades, path: AttributePath, step: _Step) -> tuple[Grade, str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws.provider import schema
+from tests.aws.provider import replacing, schema
 
 PACKAGE = "cdktn-provider-aws"
 VERSION = "25.8.1"
@@ -82,6 +82,7 @@ def make_mirror(directory: Path, types: set[str], answers: dict[str, Any] | None
     schema_file = directory / "schema.json"
     schema_file.write_text(json.dumps(whole.document(types)))
     (directory / "answers.json").write_text(json.dumps(answers or {}))
+    (directory / "replacing.json").write_text(json.dumps({"*": replacing.EVERYWHERE} | replacing.ARGUMENTS))
     place = directory / "providers" / _HOST / "hashicorp" / "aws" / whole.version / _platform()
     place.mkdir(parents=True, exist_ok=True)
     binary = place / f"terraform-provider-aws_v{whole.version}"

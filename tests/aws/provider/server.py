@@ -4,6 +4,8 @@ Run by Terraform as ``python server.py SCHEMA``. Resources exist in the state al
 is unknown in a plan and a made-up value after the apply. Data sources answer with what ``answers.json``
 beside the schema has for them, or with made-up values. Write-only attributes (``*_wo``) are never kept.
 
+``replacing.json`` beside the schema has the arguments, by type and for all, that no resource changes in place.
+
 ``faults/TYPE`` beside the schema holds an error's text: the next creation of a resource of that type fails
 with it, once. ``slow/TYPE`` holds seconds that the next creation takes. ``applied.log`` gets a line for
 each change.
@@ -142,6 +144,7 @@ class Provider(rpc.ProviderServicer):
         self._provider = schema["provider"]
         answers = directory / "answers.json"
         self._answers = json.loads(answers.read_text()) if answers.is_file() else {}
+        self._replacing = json.loads((directory / "replacing.json").read_text())
         self._log = threading.Lock()
 
     def GetMetadata(self, request, context):
@@ -186,8 +189,20 @@ class Provider(rpc.ProviderServicer):
         if proposed is None:
             return pb.PlanResourceChange.Response(planned_state=_encode(None))
         block = self._resources[request.type_name]
-        planned = _completed(block, _decode(request.prior_state), proposed, request.type_name, fill=False)
-        return pb.PlanResourceChange.Response(planned_state=_encode(planned))
+        prior = _decode(request.prior_state)
+        planned = _completed(block, prior, proposed, request.type_name, fill=False)
+        return pb.PlanResourceChange.Response(
+            planned_state=_encode(planned), requires_replace=self._replaced(request.type_name, prior, planned)
+        )
+
+    def _replaced(self, kind: str, prior: Any, planned: dict[str, Any]) -> list[Any]:
+        """The paths of the arguments that differ and cannot change in place."""
+        if prior is None:
+            return []
+        fixed = (*self._replacing["*"], *self._replacing.get(kind, ()))
+        differing = [name for name in fixed if name in planned and planned[name] != prior.get(name)]
+        step = pb.AttributePath.Step
+        return [pb.AttributePath(steps=[step(attribute_name=name)]) for name in differing]
 
     def ApplyResourceChange(self, request, context):
         kind, planned = request.type_name, _decode(request.planned_state)

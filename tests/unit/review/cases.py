@@ -182,7 +182,7 @@ CASES: tuple[Case, ...] = (
         {"ingress": [{"cidr_blocks": [WORLD]}]},
         "caution",
     ),
-    replace("a network is made again", "aws_vpc.this", "cidr_block", "caution"),
+    replace("a network is made again", "aws_vpc.this", "cidr_block", "stateful"),
     delete("a fixed address is given up", "aws_eip.nat[0]", "caution"),
     delete("a cluster goes", "module.cluster.aws_eks_cluster.this", "stateful"),
     update(
