@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -135,10 +135,12 @@ class Journal:
 
     def runs(self) -> list[RunRecord]:
         """Every run that the journal still knows, oldest first."""
-        by_run: dict[str, list[dict[str, Any]]] = {}
-        for entry in self._entries():
-            by_run.setdefault(entry["run"], []).append(entry)
-        return [record for entries in by_run.values() if (record := _record(entries)) is not None]
+        return records(self._entries())
+
+    def text(self, run: str) -> str:
+        """The lines of one run, to be kept elsewhere; read again by :func:`parse`."""
+        mine = (entry for entry in self._entries() if entry["run"] == run)
+        return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in mine)
 
     def last_run(self) -> RunRecord | None:
         """The newest run."""
@@ -176,18 +178,11 @@ class Journal:
         )
 
     def _entries(self) -> Iterator[dict[str, Any]]:
-        """Every whole line; a torn one, which a killed run or a full disk left, is passed over."""
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
-        for line in text.split("\n"):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and isinstance(entry.get("run"), str):
-                yield entry
+        yield from parse(text)
 
     def _prune(self) -> None:
         """Keep the newest whole runs in half of the size, once it is exceeded; the last run in any case."""
@@ -217,6 +212,25 @@ class Journal:
             temporary.replace(self._path)
         except OSError as error:
             raise self._unwritable(error) from error
+
+
+def parse(text: str) -> Iterator[dict[str, Any]]:
+    """Every whole line; a torn one, which a killed run or a full disk left, is passed over."""
+    for line in text.split("\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("run"), str):
+            yield entry
+
+
+def records(entries: Iterable[dict[str, Any]]) -> list[RunRecord]:
+    """The runs of lines, in the order of their first ones."""
+    by_run: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        by_run.setdefault(entry["run"], []).append(entry)
+    return [record for lines in by_run.values() if (record := _record(lines)) is not None]
 
 
 def _record(entries: Sequence[dict[str, Any]]) -> RunRecord | None:

@@ -11,6 +11,7 @@ from renecinfra.cli.options import Debug, Env, Json, Quiet, arguments, open_any,
 
 if TYPE_CHECKING:
     from renecinfra.console import Console
+    from renecinfra.journal import RunRecord
     from renecinfra.provision.drift import Drift
 
 
@@ -72,17 +73,16 @@ def history(
 ) -> None:
     """Show who did what to an environment and when, from its journal; the newest first.
 
+    Of an environment in AWS or on a cluster it has the runs of every machine, and of this machine also those
+    that only looked.
+
     Example: renecinfra history local -n 5
     """
     from renecinfra.console import plain
-    from renecinfra.profiles.loading import load
     from renecinfra.provision import history as past
-    from renecinfra.workspace import find_workspace
 
     console = open_console(json_output=json_output)
-    workspace = find_workspace()
-    load(workspace, env)  # a name that is no environment is an error, and no empty history
-    runs = past.history(workspace.paths(env), limit)
+    runs = _runs(env, console, limit)
     if json_output:
         console.json({"environment": env, "runs": [past.document(run) for run in runs]})
         return
@@ -99,3 +99,20 @@ def history(
     console.table(("UTC", "command", "who", "took", "result"), rows)
     if not runs:
         console.result(f"nothing was done to {env} here yet")
+
+
+def _runs(env: str, console: Console, limit: int) -> list[RunRecord]:
+    from renecinfra.errors import RenecError
+    from renecinfra.journal import Journal
+    from renecinfra.provision.history import history as of_this_machine
+    from renecinfra.provision.remote_journal import everybodys
+    from renecinfra.provision.session import Session
+
+    session = open_aws(env, console) or open_any(env, console)
+    if isinstance(session, Session):
+        return of_this_machine(session.paths, limit)
+    try:
+        return everybodys(Journal(session.paths.journal), session.runs, limit)
+    except RenecError as error:
+        console.warn(f"runs of this machine only: {error.message}")
+        return of_this_machine(session.paths, limit)

@@ -41,6 +41,12 @@ class Kubectl:
         labels = ["--selector", selector] if selector else []
         return self._command("get", kind, *where, *labels, "--output=json", "--request-timeout=15s")
 
+    def named(self, kind: str, name: str) -> Argv:
+        """One object of the whole cluster as JSON; nothing where it is not there."""
+        return self._command(
+            "get", kind, name, "--ignore-not-found", "--output=json", "--request-timeout=15s"
+        )
+
     def get_all(self, namespace: str) -> Argv:
         """The objects of a manifest on standard input as they are now, with who wrote them."""
         where = ["--namespace", namespace, "--filename=-", "--ignore-not-found", "--show-managed-fields"]

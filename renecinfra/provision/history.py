@@ -14,8 +14,13 @@ def history(paths: EnvironmentPaths, limit: int) -> list[RunRecord]:
 
 
 def result(run: RunRecord) -> str:
-    """``ok``, ``running``, ``cut off``, or the exit code and the step that failed with its error's id."""
+    """``ok``, ``running``, ``cut off``, or the exit code and the step that failed with its error's id.
+
+    Whether a run of another machine still lives cannot be seen from here.
+    """
     if run.exit_code is None:
+        if not run.runner.here:
+            return "running or cut off"
         return "running" if run.runner.alive else "cut off"
     if run.exit_code == 0:
         return "ok"

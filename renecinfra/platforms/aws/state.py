@@ -21,6 +21,7 @@ LONGEST_RUN: Final = timedelta(hours=6)
 """No apply lasts longer: CI ends its jobs by then, and credentials end before."""
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NoSuchBucket"})
 _HISTORY: Final = 50
+_STAMP: Final = ".renecinfra-version"
 # Go's time, to the nanosecond: 2026-11-24T17:30:48.447928813Z.
 _FRACTION: Final = re.compile(r"\.[0-9]+")
 
@@ -107,7 +108,7 @@ class StateStore:
         Raises:
             ToolError: ``aws-state-newer``.
         """
-        stamp = self._document(self._stamp)
+        stamp = self._document(f"{self.key}{_STAMP}")
         newest = str(stamp.get("renecinfra", "0")) if stamp else "0"
         if _numbers(newest) > _numbers(__version__):
             raise ToolError(
@@ -119,14 +120,34 @@ class StateStore:
     def stamp(self) -> None:
         """Note that this version has worked on the environment; an older one refuses from now on."""
         body = {"renecinfra": __version__, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        with told("noting the version beside the state"):
+        self.put_beside(_STAMP, json.dumps(body).encode())
+
+    def put_beside(self, suffix: str, body: bytes) -> None:
+        """Write an object beside the state, encrypted as it is; ``suffix`` follows the state's own key."""
+        with told("writing beside the state"):
             self._s3().put_object(
                 Bucket=self.bucket,
-                Key=self._stamp,
-                Body=json.dumps(body).encode(),
+                Key=f"{self.key}{suffix}",
+                Body=body,
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=self._kms,
             )
+
+    def beside(self, prefix: str) -> list[str]:
+        """The suffixes of the objects beside the state that begin with ``prefix``, in their order."""
+        with told("listing what is beside the state"):
+            pages = self._s3().get_paginator("list_objects_v2")
+            found = [
+                str(one["Key"]).removeprefix(self.key)
+                for page in pages.paginate(Bucket=self.bucket, Prefix=f"{self.key}{prefix}")
+                for one in page.get("Contents", [])
+            ]
+        return sorted(found)
+
+    def read_beside(self, suffix: str) -> bytes:
+        """An object beside the state."""
+        with told("reading what is beside the state"):
+            return bytes(self._s3().get_object(Bucket=self.bucket, Key=f"{self.key}{suffix}")["Body"].read())
 
     def lock(self) -> StateLock | None:
         """The lock that is held, or was left behind."""
@@ -185,10 +206,6 @@ class StateStore:
                     ) from None
                 raise
             return _parsed(answer["Body"].read())
-
-    @property
-    def _stamp(self) -> str:
-        return f"{self.key}.renecinfra-version"
 
     def _document(self, key: str) -> dict[str, Any] | None:
         with told(f"reading {key}"):

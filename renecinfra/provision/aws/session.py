@@ -14,11 +14,13 @@ from renecinfra.locking import environment_lock
 from renecinfra.platforms.aws import stack
 from renecinfra.platforms.aws import variables as values
 from renecinfra.platforms.aws.clients import Aws
+from renecinfra.platforms.aws.runs import StateRuns
 from renecinfra.platforms.aws.state import StateStore
 from renecinfra.profiles.aws import AwsPlatform
 from renecinfra.profiles.loading import LoadedProfile, load
 from renecinfra.profiles.model import Profile
 from renecinfra.profiles.policy.secrets import references as references_of
+from renecinfra.provision.remote_journal import RunStore, journaled
 from renecinfra.redaction import redactor
 from renecinfra.rendering import Renderer
 from renecinfra.reporting import Reporter
@@ -136,6 +138,11 @@ class AwsSession:
             if isinstance(store, VaultStore):
                 store.client.close()
 
+    @cached_property
+    def runs(self) -> RunStore:
+        """Where everybody's runs are kept."""
+        return StateRuns(self.state)
+
     @contextmanager
     def locked(self, command: str, argv: Sequence[str]) -> Iterator[Run]:
         """Hold the environment on this machine, and journal the run, until the block ends.
@@ -148,7 +155,14 @@ class AwsSession:
         self.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with environment_lock(self.paths.lock, command, note=self.reporter.note) as lock:
             self.lock_descriptors = (lock.descriptor,)
-            with Journal(self.paths.journal).running(command, argv, self.loaded.digest) as run:
+            with journaled(
+                Journal(self.paths.journal),
+                self.runs,
+                self.reporter,
+                command=command,
+                argv=argv,
+                profile=self.loaded.digest,
+            ) as run:
                 yield run
 
 

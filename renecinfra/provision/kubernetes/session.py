@@ -20,9 +20,11 @@ from renecinfra.kubernetes.tools import Target, find_tools
 from renecinfra.kubernetes.versions import Versions
 from renecinfra.locking import environment_lock
 from renecinfra.platforms.kubernetes.environment import ClusterEnvironment
+from renecinfra.platforms.kubernetes.runs import ClusterRuns
 from renecinfra.profiles.loading import LoadedProfile
 from renecinfra.profiles.model import Profile
 from renecinfra.profiles.platform import KubernetesPlatform
+from renecinfra.provision.remote_journal import RunStore, journaled
 from renecinfra.redaction import redactor
 from renecinfra.reporting import Reporter
 from renecinfra.secrets.catalog import store_for
@@ -129,6 +131,11 @@ class ClusterSession:
             redactor.register(secret.value)
         return resolved
 
+    @cached_property
+    def runs(self) -> RunStore:
+        """Where everybody's runs are kept."""
+        return ClusterRuns(self.cluster, self.environment.namespace, self.name)
+
     @contextmanager
     def locked(self, command: str, argv: Sequence[str]) -> Iterator[Run]:
         """Hold the environment and journal the run until the block ends.
@@ -142,5 +149,12 @@ class ClusterSession:
         self.paths.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with environment_lock(self.paths.lock, command, note=self.reporter.note) as lock:
             self.lock_descriptors = (lock.descriptor,)
-            with Journal(self.paths.journal).running(command, argv, self.loaded.digest) as run:
+            with journaled(
+                Journal(self.paths.journal),
+                self.runs,
+                self.reporter,
+                command=command,
+                argv=argv,
+                profile=self.loaded.digest,
+            ) as run:
                 yield run

@@ -4,7 +4,7 @@ Run by Terraform as ``python server.py SCHEMA``. Resources exist in the state al
 is unknown in a plan and a made-up value after the apply. Data sources answer with what ``answers.json``
 beside the schema has for them, or with made-up values. Write-only attributes (``*_wo``) are never kept.
 
-``replacing.json`` beside the schema has the arguments, by type and for all, that no resource changes in place.
+``replacing.json`` beside the schema has the arguments, by type and for all, that cannot change in place.
 
 ``faults/TYPE`` beside the schema holds an error's text: the next creation of a resource of that type fails
 with it, once. ``slow/TYPE`` holds seconds that the next creation takes. ``applied.log`` gets a line for

@@ -226,6 +226,17 @@ def test_up_plan_status_and_down(cloud, tmp_path):
     assert made["create aws_db_instance"] == 4
     assert made["create aws_backup_vault"] == 2, "kept ones were found again"
 
+    # Another machine sees who did what: the runs are kept beside the state.
+    cloud.workspace.paths(cloud.name).journal.unlink()
+    seen = cloud.run("history", cloud.name, "--json")
+    runs = json.loads(seen.stdout)["runs"]
+    assert [(run["command"], run["result"]) for run in runs] == [
+        ("up", "ok"),
+        ("down", "ok"),
+        ("down", "ok"),
+        ("up", "ok"),
+    ]
+
 
 @pytest.mark.timeout(300)
 def test_a_failure_that_goes_away_is_tried_again_and_another_is_not(cloud, tmp_path, monkeypatch):

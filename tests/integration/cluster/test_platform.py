@@ -105,6 +105,11 @@ def test_up_again_change_status_and_down(
     code, planned, _ = run(capsys, "plan", "site", "--detailed-exitcode")
     assert (code, planned["changes"]) == (0, False)
 
+    # Another machine sees who did what: the run is kept in the cluster.
+    Workspace(workspace).paths("site").journal.unlink()
+    code, told, _ = run(capsys, "history", "site")
+    assert [(one["command"], one["result"]) for one in told["runs"]] == [("up", "ok")]
+
     code, seen, _ = run(capsys, "status", "site")
     assert (code, seen["problems"]) == (0, [])
     assert seen["database"].startswith("2 of 2 instances")

@@ -141,7 +141,7 @@ PROD: dict[str, Edits] = {
             'platform.alarm_emails=["other@example.org"]',
             {
                 'module.alarms.aws_sns_topic_subscription.this["*/other@example.org"]': "create safe",
-                'module.alarms.aws_sns_topic_subscription.this["*/renec-oncall@example.org"]': "delete caution",
+                "module.alarms.aws_sns_topic_subscription.this[*oncall*": "delete caution",
                 "module.budget.aws_budgets_budget.this": "update safe",
             },
         ),
@@ -280,7 +280,6 @@ PROD: dict[str, Edits] = {
             "platform.zones=2",
             {
                 NODES: "replace caution",
-                'module.network.aws_vpc_security_group_ingress_rule.endpoints["us-east-1c"]': "delete caution",
                 'module.network.*["us-east-1c"]': "delete caution",
                 'module.alarms.*nat-us-east-1c"]': "delete caution",
                 "module.*": "update caution",
