@@ -327,7 +327,7 @@ class Beside:
 def _fetchers(cores: int) -> int:
     """How many processes bring files: one waits for the disk while another unpacks, and files are large.
 
-    Twice the cores took 5.4 s for 3 GB where as many as cores took 6.5 s (two cores); more than that, no less.
+    Twice the cores took 5.4 s for 3 GB, as many as cores 6.5 s (two cores); with more it was no less.
     """
     return min(2 * cores, _FETCHERS_MOST)
 
