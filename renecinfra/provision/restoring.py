@@ -189,7 +189,8 @@ def go_on(session: Session, run: Run, driver: RecoveryDriver, state: RestoreStat
         done, seen.cutover = driver.cut_over(state)
         return done
 
-    step(Step.FETCH, f"Bringing the files of backup {state.recipe.label}", lambda _: driver.fetch(state))
+    bringing = f"Bringing the files of backup {state.recipe.label}"
+    step(Step.FETCH, bringing, lambda note: driver.fetch(state, note))
     step(Step.REPLAY, "Replaying WAL", lambda note: driver.replay(state, _telling(note)))
     step(Step.CHECK, "Checking the restored database", check)
     step(Step.READY, "Making it ready to be adopted", lambda _: driver.ready(state))

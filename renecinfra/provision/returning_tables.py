@@ -65,9 +65,9 @@ def return_tables(
         try:
             with (
                 run.step("fetch"),
-                session.reporter.step(f"Bringing the files of backup {made.backup.label}"),
+                session.reporter.progress(f"Bringing the files of backup {made.backup.label}") as progress,
             ):
-                state = driver.fetch(state)
+                state = driver.fetch(state, lambda text: progress.advance(0, text))
             with run.step("replay"), session.reporter.progress("Replaying WAL") as progress:
                 state = driver.replay(state, lambda seen: progress.advance(0, f"at {seen.lsn}"))
             with run.step("tables"), session.reporter.step("Bringing the tables back"):

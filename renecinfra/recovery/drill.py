@@ -150,7 +150,7 @@ def _rehearse(
     began = time.monotonic()
     with _timed(seconds, "files"):
         note(f"bringing the files of backup {plan.backup.label}")
-        beside.fetch(plan.recipe)
+        beside.fetch(plan.recipe, note)
     with _timed(seconds, "replay"):
         beside.start(plan.recipe)
 

@@ -73,8 +73,8 @@ class RecoveryDriver(Protocol):
         """A state to begin with: a name, and a place beside the running database."""
         ...
 
-    def fetch(self, state: RestoreState) -> RestoreState:
-        """Bring the backup's files beside."""
+    def fetch(self, state: RestoreState, note: Note) -> RestoreState:
+        """Bring the backup's files beside; tells how much of them is there."""
         ...
 
     def replay(self, state: RestoreState, watch: Watch) -> RestoreState:

@@ -6,7 +6,8 @@ pods, volumes and the monitoring are watched by the rules that come with kube-pr
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import yaml
@@ -14,11 +15,15 @@ import yaml
 from renecinfra.kubernetes.secrets import labels
 from renecinfra.platforms.local.monitoring import rule_context
 from renecinfra.profiles.model import Profile
+from renecinfra.profiles.platform import KubernetesPlatform
 from renecinfra.profiles.sizing import size
 from renecinfra.rendering import Renderer
 from renecinfra.secrets import policy
 
 RULES: Final = ("recording", "ApiErrorRate", "ApiLatency")
+RECOVERY: Final = ("PostgresDown", "ReplicationLag", "ArchiveStalled", "BackupStale", "DrillStale")
+"""By what CloudNativePG and its plugin for backups measure, where PostgreSQL is in the cluster."""
+_DRILL: Final = "renec-drill"
 
 
 def alert_objects(profile: Profile, renderer: Renderer) -> dict[str, str]:
@@ -36,6 +41,15 @@ def alert_objects(profile: Profile, renderer: Renderer) -> dict[str, str]:
         )
         for name in RULES
     }
+    if isinstance(profile.platform, KubernetesPlatform) and profile.backups.enabled:
+        more = {
+            **context,
+            "namespace": policy.namespace_of(profile),
+            "instances": profile.database.replicas + 1,
+        }
+        for name in RECOVERY:
+            rendered = renderer.render(f"kubernetes/alerts/rules/{name}.yaml.j2", more)
+            found[f"rule-{name.lower()}"] = _rule(profile, name, rendered)
     monitoring = profile.monitoring
     found["receivers"] = renderer.render(
         "kubernetes/alerts/receivers.yaml.j2",
@@ -52,14 +66,25 @@ def alert_objects(profile: Profile, renderer: Renderer) -> dict[str, str]:
 
 def _rule(profile: Profile, name: str, rendered: str) -> str:
     groups: Any = yaml.safe_load(rendered)["groups"]
-    document = {
+    document = _object(profile, f"renec-{name.lower()}", groups)
+    return str(yaml.safe_dump(document, sort_keys=False, width=200))
+
+
+def _object(profile: Profile, name: str, groups: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": policy.namespace_of(profile), "labels": labels(profile)}
+    return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": {
-            "name": f"renec-{name.lower()}",
-            "namespace": policy.namespace_of(profile),
-            "labels": labels(profile),
-        },
+        "metadata": metadata,
         "spec": {"groups": groups},
     }
-    return str(yaml.safe_dump(document, sort_keys=False, width=200))
+
+
+def drilled(profile: Profile, at: datetime, seconds: float) -> str:
+    """The last good drill as an object whose rules are its metrics: nothing has to run to tell them."""
+    facts = {
+        "renec_drill_success_timestamp_seconds": round(at.timestamp()),
+        "renec_drill_rto_seconds": round(seconds, 1),
+    }
+    rules = [{"record": name, "expr": f"vector({value})"} for name, value in facts.items()]
+    return json.dumps(_object(profile, _DRILL, [{"name": _DRILL, "rules": rules}]))

@@ -131,10 +131,10 @@ class LocalRecovery:
         database = replace(self.source, socket=self.database.socket, port=self.database.port)
         return Beside(database, Path(state.place), purpose="restore", marker=marker)
 
-    def fetch(self, state: RestoreState) -> RestoreState:
+    def fetch(self, state: RestoreState, note: Note) -> RestoreState:
         """Bring the files; a backup that proves damaged is remembered, and the one before it offered."""
         try:
-            self.beside(state).fetch(state.recipe)
+            self.beside(state).fetch(state.recipe, note)
         except RestoreError as error:
             if error.id in ("backup-corrupt", "backup-file-missing"):
                 Records(self.source).append("backup-damaged", ok=False, label=state.recipe.label)

@@ -40,7 +40,7 @@ def drill(session: AwsSession, argv: Sequence[str], instances: Instances | None 
                     *check(session, found),
                     promised(seconds, session.profile.backups.rto.total_seconds()),
                 )
-                require(list(findings), session.name)
+                require(list(findings), session.name, rehearsed=True)
         finally:
             with run.step("remove"), session.reporter.step(f"Deleting {name}"):
                 instances.delete(name, snapshot=None)

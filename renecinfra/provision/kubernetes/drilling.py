@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from renecinfra.kubernetes.places import Places
-from renecinfra.provision.kubernetes.restoring import bring, check, plan, wait
+from renecinfra.platforms.kubernetes.alerts import drilled
+from renecinfra.provision.kubernetes.checking import check
+from renecinfra.provision.kubernetes.restoring import bring, plan, wait
 from renecinfra.provision.kubernetes.session import ClusterSession
 from renecinfra.provision.kubernetes.undoing import remove
 from renecinfra.provision.rehearsal import Rehearsal, promised
-from renecinfra.recovery.engine.checking import Finding, require
+from renecinfra.recovery.engine.checking import require
 from renecinfra.recovery.targets import LatestTarget
 
 
@@ -30,21 +34,32 @@ def drill(session: ClusterSession, argv: Sequence[str]) -> Rehearsal:
         try:
             with run.step("recover"):
                 bring(session, places, "drill")
-                findings, seconds = _look(session, places, started)
-            require(list(findings), session.name)
+                found = _recovered(session, places)
+                seconds = time.monotonic() - started
+            with run.step("check"):
+                rto = promised(seconds, session.profile.backups.rto.total_seconds())
+                findings = (*check(session, found), rto)
+                require(list(findings), session.name, rehearsed=True)
         finally:
             with run.step("remove"):
                 _remove(session)
+        with run.step("record"):
+            _record(session, seconds)
         return Rehearsal(session.name, made.target, seconds, None, findings)
 
 
-def _look(session: ClusterSession, places: Places, started: float) -> tuple[tuple[Finding, ...], float]:
+def _recovered(session: ClusterSession, places: Places) -> dict[str, Any]:
     new = places.beside
     assert new is not None
     with session.reporter.progress(f"Recovering {new.name}") as progress:
-        found = wait(session, new.name, lambda text: progress.advance(0, text))
-    seconds = time.monotonic() - started
-    return (*check(found), promised(seconds, session.profile.backups.rto.total_seconds())), seconds
+        return wait(session, new.name, lambda text: progress.advance(0, text))
+
+
+def _record(session: ClusterSession, seconds: float) -> None:
+    """As rules of Prometheus, by which the alert on the age of the last good drill is answered."""
+    if session.profile.releases.monitoring:
+        with session.reporter.step("Recording the drill"):
+            session.cluster.apply(drilled(session.profile, datetime.now(UTC), seconds))
 
 
 def _remove(session: ClusterSession) -> None:

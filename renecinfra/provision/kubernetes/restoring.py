@@ -17,6 +17,7 @@ from renecinfra.errors import ClusterError, RestoreError
 from renecinfra.kubernetes import releases
 from renecinfra.kubernetes.places import DatabasePlace, Origin, Places
 from renecinfra.platforms.kubernetes import preflight
+from renecinfra.provision.kubernetes.checking import check
 from renecinfra.provision.kubernetes.database_backups import Window, take, window
 from renecinfra.provision.kubernetes.session import ClusterSession
 from renecinfra.recovery.engine.checking import Finding, require
@@ -217,7 +218,7 @@ def _go_on(session: ClusterSession, run: Any, places: Places, questions: Questio
         with run.step("recover"), session.reporter.progress(f"Recovering {new.name}") as progress:
             found = wait(session, new.name, lambda text: progress.advance(0, text))
         with run.step("check"):
-            findings = check(found)
+            findings = check(session, found)
             require(findings, session.name)
         questions.cutover(new, places.current)
         with run.step("cutover"):
@@ -288,22 +289,6 @@ def wait(session: ClusterSession, name: str, note: Callable[[str], None]) -> dic
             )
             raise session.cluster.explained(error, session.environment.namespace)
         time.sleep(_POLL if found is not None and status else 0.2)
-
-
-def check(found: dict[str, Any]) -> list[Finding]:
-    """What the operator says of a recovered cluster; its contents are for whoever is asked afterwards."""
-    status, spec = found.get("status", {}), found["spec"]
-    archiving = [one for one in status.get("conditions", []) if one["type"] == "ContinuousArchiving"]
-    ready = status.get("readyInstances", 0)
-    return [
-        Finding("instances", ready >= spec["instances"], f"{ready} of {spec['instances']}"),
-        Finding("primary", bool(status.get("currentPrimary")), str(status.get("currentPrimary", "none"))),
-        Finding(
-            "archive",
-            not archiving or archiving[0]["status"] == "True",
-            archiving[0].get("message", "is archived") if archiving else "not observed yet",
-        ),
-    ]
 
 
 def refuse_unfinished(name: str, places: Places) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,7 @@ _BEGIN_SECONDS: Final = 10
 _CONNECT_SECONDS: Final = 5
 _SOCKET_NAME: Final = 5432
 _LOG_LINES: Final = 15
+_SHARE: Final = re.compile(r"restore (?:zeroed )?file .*\(\S+, ([0-9.]+)%\)")
 _FETCHERS_MOST: Final = 16
 
 
@@ -61,8 +63,8 @@ class Beside:
 
     # --- files
 
-    def fetch(self, recipe: Recipe, on_line: Callable[[str], None] | None = None) -> None:
-        """Bring the backup's files; what an interrupted call brought is used again.
+    def fetch(self, recipe: Recipe, note: Callable[[str], None] = lambda _text: None) -> None:
+        """Bring the backup's files; what an interrupted call brought is used again. Tells how much is there.
 
         Raises:
             RestoreError: the backup cannot be had whole, or the disk is full.
@@ -77,7 +79,7 @@ class Beside:
         if not again:
             self.files.remove(self.cluster)
         self.files.make_directory(self.cluster)
-        options = ["--type=none", "--log-level-console=info", *self._own_paths()]
+        options = ["--type=none", "--log-level-console=detail", *self._own_paths()]
         options.append(f"--process-max={_fetchers(os.cpu_count() or 1)}")
         options += ["--delta"] if again else []
         argv = restore_argv(
@@ -89,7 +91,7 @@ class Beside:
         )
         tool = PgBackRest(self.database)
         try:
-            tool.run(argv, timeout=None)
+            tool.run(argv, timeout=None, on_line=lambda line: _tell_share(line, note))
         except RestoreError as error:
             if error.id == "backup-set-missing":
                 # So it says of a repository that it cannot open; what is listed of it tells why.
@@ -97,8 +99,6 @@ class Beside:
             raise
         self.files.write(self.cluster / "recovery.signal", "")
         self.files.write(fetched, recipe.label)
-        if on_line:
-            on_line("files in place")
 
     def _own_paths(self) -> list[str]:
         """Locks and logs of its own: it must not wait for a backup of the running database."""
@@ -322,6 +322,12 @@ class Beside:
         """Why the server has ended, from its log."""
         text = self.files.run("tail", "-n", "200", "--", str(self.log), check=False).stdout
         return explain(text.splitlines())
+
+
+def _tell_share(line: str, note: Callable[[str], None]) -> None:
+    match = _SHARE.search(line)
+    if match is not None:
+        note(f"{float(match[1]):.0f} % of the files")
 
 
 def _fetchers(cores: int) -> int:

@@ -93,8 +93,8 @@ def checksums(beside: Beside) -> Finding:
     return _timed("checksums", lambda: _checksums(beside))
 
 
-def require(findings: list[Finding], environment: str) -> None:
-    """Refuse a database with which something is wrong.
+def require(findings: list[Finding], environment: str, *, rehearsed: bool = False) -> None:
+    """Refuse a database with which something is wrong; of a rehearsal nothing is left to be removed.
 
     Raises:
         RestoreError: naming what.
@@ -105,9 +105,11 @@ def require(findings: list[Finding], environment: str) -> None:
             "restore-check-failed",
             f"the restored database is not right: {bad[0].name}: {bad[0].detail}",
             details=tuple(f"{one.name}: {one.detail}" for one in bad[1:]),
-            hint=f"the running database was not touched; `renecinfra restore {environment} --abort` "
-            "removes the "
-            "restored one, then try an earlier target or backup",
+            hint=f"what serves was not touched, and the rehearsal's database is removed; `renecinfra backup "
+            f"{environment} verify` looks at the backups"
+            if rehearsed
+            else f"the running database was not touched; `renecinfra restore {environment} --abort` removes "
+            "the restored one, then try an earlier target or backup",
         )
 
 

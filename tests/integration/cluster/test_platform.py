@@ -37,6 +37,7 @@ SMALL: dict[str, Any] = {
     "edge": {"replicas": 1},
     "releases": {"mirror": "mirror", "timeout": "20s", "logging": False, "tracing": False},
     "protection": {"protected": False},
+    "backups": {"assertions": {"has-standards": "SELECT count(*) > 0 FROM standards"}},
     "terraform": {"backend": {"bucket": "renec-site"}},
 }
 DIGEST = "sha256:" + "a" * 64
@@ -279,7 +280,7 @@ def cluster_of(server: api.FakeApi, name: str) -> dict[str, Any]:
 
 
 def test_restore_undo_and_finish(
-    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str]
+    workspace: Path, server: api.FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, done, _ = run(capsys, "up", "site", "--yes")
     assert code == 0, done
@@ -307,9 +308,19 @@ def test_restore_undo_and_finish(
 
     code, planned, _ = run(capsys, "restore", "site", *moment, "--dry-run")
     assert (code, planned["recovery"]) == (0, {"targetTime": "2026-11-24T10:31:00+00:00"})
+    with monkeypatch.context() as patch:
+        patch.setitem(controllers.SAID, "restore-check", "version\t16.4\nrecovery\tf\ncontents\t3|0\n0\tf\n")
+        code, told, _ = run(capsys, "restore", "site", *moment, "--yes")
+    assert (code, told["error"]["id"]) == (9, "restore-check-failed")
+    assert "has-standards: gives f and not true" in told["error"]["message"]
+    assert server.find("Pooler", "renec-pooler", "renec")["spec"]["cluster"]["name"] == "renec-postgresql"
+    assert run(capsys, "restore", "site", "--abort", "--yes")[0] == 0
     code, done, _ = run(capsys, "restore", "site", *moment, "--yes")
     assert code == 0, done
     new = done["serves"]
+    seen = {one["name"]: one["detail"] for one in done["findings"]}
+    assert (seen["rows"], seen["has-standards"]) == ("120 rows in 3 tables", "holds")
+    assert not [name for name in server.names("Job") if name.endswith("-check")]
     assert done["kept"] == "renec-postgresql"
     assert server.names("Cluster") == {"renec-postgresql", new}
     spec = cluster_of(server, new)["spec"]
@@ -405,6 +416,8 @@ def test_a_drill_recovers_beside_and_leaves_nothing(
     code, done, _ = run(capsys, "drill", "site")
     assert code == 0, done
     assert {one["name"]: one["ok"] for one in done["findings"]}["RTO"] is True
+    record = server.find("PrometheusRule", "renec-drill", "renec")["spec"]["groups"][0]["rules"]
+    assert record[0]["record"] == "renec_drill_success_timestamp_seconds"
     assert server.names("Cluster") == {"renec-postgresql"}
 
     with monkeypatch.context() as patch:
