@@ -15,8 +15,8 @@ from renecinfra.cli.options import (
     Set,
     Yes,
     arguments,
-    open_any,
     open_console,
+    open_deployed,
 )
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def deploy(
     console = open_console(json_output=json_output, quiet=quiet)
     wanted, watched = _pairs(versions), None if bake is None else _duration(bake)
     chosen, confirm = _strategy(strategy), _confirmation(console, yes=yes)
-    session = open_any(env, console, overrides)
-    if isinstance(session, Session):
-        _refuse_slots(env, chosen)
-        return _show(console, local.deploy(session, wanted, confirm, arguments(), bake=watched))
-    result = cluster.deploy(session, wanted, confirm, arguments(), strategy=chosen, bake=watched)
-    return _show(console, result)
+    with open_deployed(env, console, overrides) as session:
+        if isinstance(session, Session):
+            _refuse_slots(env, chosen)
+            return _show(console, local.deploy(session, wanted, confirm, arguments(), bake=watched))
+        result = cluster.deploy(session, wanted, confirm, arguments(), strategy=chosen, bake=watched)
+        return _show(console, result)
 
 
 def rollback(
@@ -93,10 +93,11 @@ def rollback(
     from renecinfra.provision.session import Session
 
     console = open_console(json_output=json_output, quiet=quiet)
-    session, confirm = open_any(env, console), _confirmation(console, yes=yes)
-    if isinstance(session, Session):
-        return _show(console, local.rollback(session, to, confirm, arguments()))
-    return _show(console, cluster.rollback(session, to, confirm, arguments()))
+    confirm = _confirmation(console, yes=yes)
+    with open_deployed(env, console) as session:
+        if isinstance(session, Session):
+            return _show(console, local.rollback(session, to, confirm, arguments()))
+        return _show(console, cluster.rollback(session, to, confirm, arguments()))
 
 
 def revisions(
@@ -114,8 +115,8 @@ def revisions(
     from renecinfra.provision.session import Session
 
     console = open_console(json_output=json_output)
-    session = open_any(env, console)
-    found = local.history(session) if isinstance(session, Session) else cluster.history(session)
+    with open_deployed(env, console) as session:
+        found = local.history(session) if isinstance(session, Session) else cluster.history(session)
     documents = [one.document() for one in found]
     if json_output:
         console.json(documents)

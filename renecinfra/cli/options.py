@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from renecinfra.console import Console
     from renecinfra.provision.kubernetes.session import ClusterSession
     from renecinfra.provision.session import Session
@@ -69,6 +72,24 @@ def open_any(name: str, console: Console, overrides: list[str] | None = None) ->
     from renecinfra.workspace import find_workspace
 
     return open_platform(find_workspace(), name, console, overrides=overrides or ())
+
+
+@contextmanager
+def open_deployed(
+    name: str, console: Console, overrides: list[str] | None = None
+) -> Iterator[Session | ClusterSession]:
+    """As :func:`open_any`; of an environment in AWS the cluster of its stack, until the block ends."""
+    from renecinfra.provision.aws.session import open_aws
+    from renecinfra.workspace import find_workspace
+
+    cloud = open_aws(find_workspace(), name, console, overrides=overrides or ())
+    if cloud is None:
+        yield open_any(name, console, overrides)
+        return
+    from renecinfra.provision.aws import eks
+
+    with eks.opened(cloud) as session:
+        yield session
 
 
 def open_cluster(name: str, console: Console) -> ClusterSession | None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from renecinfra.cli import aws
-from renecinfra.cli.options import Debug, Env, Json, open_any, open_console
+from renecinfra.cli.options import Debug, Env, Json, open_any, open_console, open_deployed
 from renecinfra.errors import SecretsError
 
 if TYPE_CHECKING:
+    from renecinfra.console import Console
     from renecinfra.platforms.local.status import EnvironmentStatus
     from renecinfra.provision.session import Session
 
@@ -82,14 +83,19 @@ def logs(
     Example: renecinfra logs local edge -f
     """
     from renecinfra.cli import clusters
-    from renecinfra.provision.operations import require_service
     from renecinfra.provision.session import Session
 
     console = open_console()
-    session = open_any(env, console)
-    if not isinstance(session, Session):
-        clusters.logs(session, console, service, follow=follow, lines=lines)
-        return
+    with open_deployed(env, console) as session:
+        if isinstance(session, Session):
+            _logs_here(session, console, service, follow=follow, lines=lines)
+        else:
+            clusters.logs(session, console, service, follow=follow, lines=lines)
+
+
+def _logs_here(session: Session, console: Console, service: str, *, follow: bool, lines: int) -> None:
+    from renecinfra.provision.operations import require_service
+
     require_service(session, service)
     try:
         session.existing_secrets()

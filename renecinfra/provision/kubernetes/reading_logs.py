@@ -9,12 +9,6 @@ from renecinfra.errors import UsageError
 from renecinfra.platforms.kubernetes import preflight
 from renecinfra.provision.kubernetes.session import ClusterSession
 
-_SELECTORS: Final = {
-    "postgresql": "cnpg.io/cluster",
-    "pooler": "cnpg.io/poolerName=renec-pooler",
-    "redis-broker": "app.kubernetes.io/name=renec-redis-broker",
-    "redis-cache": "app.kubernetes.io/name=renec-redis-cache",
-}
 _WORKLOADS: Final = ("api", "ui", "worker", "beat", "migrations", "flower")
 
 
@@ -28,7 +22,7 @@ def logs(
         ClusterError: the cluster does not answer.
     """
     workloads = session.profile.workloads
-    known = ["edge", *(name for name in _WORKLOADS if getattr(workloads, name).enabled), *_SELECTORS]
+    known = ["edge", *(name for name in _WORKLOADS if getattr(workloads, name).enabled), *session.backing]
     if workload not in known:
         raise UsageError(
             "workload-unknown",
@@ -38,7 +32,7 @@ def logs(
     cluster = session.cluster
     preflight.require_context(cluster)
     label = f"app.kubernetes.io/component={workload},app.kubernetes.io/part-of=renec"
-    selector = _SELECTORS.get(workload, label)
+    selector = session.backing.get(workload, label)
     argv = cluster.kubectl.logs(selector, session.environment.namespace, lines=lines, follow=follow)
     if follow:
         cluster.change(argv, on_line=show)

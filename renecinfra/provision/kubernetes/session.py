@@ -136,6 +136,16 @@ class ClusterSession:
         """Where everybody's runs are kept."""
         return ClusterRuns(self.cluster, self.environment.namespace, self.name)
 
+    @property
+    def backing(self) -> Mapping[str, str]:
+        """What beside the workloads has pods, with their labels: databases and what is before them."""
+        return {
+            "postgresql": "cnpg.io/cluster",
+            "pooler": "cnpg.io/poolerName=renec-pooler",
+            "redis-broker": "app.kubernetes.io/name=renec-redis-broker",
+            "redis-cache": "app.kubernetes.io/name=renec-redis-cache",
+        }
+
     @contextmanager
     def locked(self, command: str, argv: Sequence[str]) -> Iterator[Run]:
         """Hold the environment and journal the run until the block ends.

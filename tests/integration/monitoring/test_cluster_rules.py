@@ -1,4 +1,4 @@
-"""The alerts on PostgreSQL in a cluster, by Prometheus' own tool: each fires on its cause and on nothing else.
+"""The alerts on PostgreSQL in a cluster, by Prometheus' own tool: each fires on its cause, and only on it.
 
 What the operator and its plugin measure is theirs: the names are those of their documentation (CloudNativePG,
 "Monitoring"; the plugin, "Observability").

@@ -1,0 +1,150 @@
+"""Deployments, ways back and logs of an environment in AWS: its state in moto, its cluster the small API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from renecinfra import cli
+from renecinfra.kubernetes import rollout
+from renecinfra.platforms.helm_releases import HelmReleases
+from renecinfra.platforms.releases import ReleaseContext
+from renecinfra.provision.aws import eks
+from renecinfra.provision.aws.session import AwsSession
+from tests.cluster import api
+from tests.integration.aws.conftest import (
+    Cloud,
+    account,
+    bao,
+    cloud,
+    forgotten_secrets,
+    make_bootstrap,
+    mirror,
+    moto,
+)
+from tests.integration.cluster.conftest import environ_of
+from tests.integration.cluster.test_helm_releases import OUTPUTS
+from tests.integration.cluster.test_platform import DIGEST, run
+
+__all__ = ["account", "bao", "cloud", "forgotten_secrets", "make_bootstrap", "mirror", "moto"]
+API = f"registry.example.org/renec/api@{DIGEST}"
+PROVIDED = (
+    "kube-prometheus-stack",
+    "cert-manager",
+    "external-secrets",
+    "eck-operator",
+    "eck-stack",
+    "jaeger",
+    "opentelemetry-collector",
+    "aws-load-balancer-controller",
+    "cluster-autoscaler",
+    "keda",
+)
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def session(
+    cloud: Cloud,
+    make_bootstrap: Any,
+    newest_tools: Path,
+    server: api.FakeApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AwsSession:
+    """An environment whose stack was applied, as its state says."""
+    for name, value in environ_of(newest_tools, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RENECINFRA_WORKSPACE", str(cloud.workspace.root))
+    path = cloud.workspace.root / "environments" / "cloud.yaml"
+    written = yaml.safe_load(path.read_text())
+    written |= {
+        "releases": {"provided": list(PROVIDED), "timeout": "30s"},
+        "workloads": {"api": {"replicas": 2, "replicas_max": 3}, "worker": {"replicas": 1}},
+        "edge": {"replicas": 1},
+        "protection": {"protected": False},
+    }
+    path.write_text(yaml.safe_dump(written))
+    make_bootstrap(cloud)
+    cluster = {
+        **OUTPUTS["cluster"],
+        "endpoint": f"http://127.0.0.1:{server.port}",
+        "certificate_authority": "",
+    }
+    outputs = {**OUTPUTS, "cluster": cluster}
+    state = {
+        "version": 4,
+        "serial": 1,
+        "lineage": "a",
+        "outputs": {name: {"value": value, "type": "dynamic"} for name, value in outputs.items()},
+        "resources": [],
+    }
+    backend = cloud.profile().terraform.backend
+    cloud.client("s3").put_object(Bucket=backend.bucket, Key=backend.key, Body=json.dumps(state).encode())
+    return cloud.session()
+
+
+@pytest.fixture
+def serving(
+    session: AwsSession, server: api.FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[api.FakeApi]:
+    with eks.opened(session) as opened:
+        context = ReleaseContext(
+            session.profile, opened.outputs, opened.secrets(), opened.kubeconfig, session.reporter
+        )
+        HelmReleases(session.workspace).apply(context)
+    answer = json.dumps({"items": [{"ec_clave": "EC0001"}]})
+    for name in ("renec-api", "renec-api-preview", "renec-ui", "renec-ui-preview"):
+        server.services[f"renec/{name}"] = lambda _path: (200, answer)
+    monkeypatch.setattr(rollout, "_SMOKE_SECONDS", 2.0)
+    yield server
+
+
+def image_of(server: api.FakeApi, name: str) -> str:
+    found: str = server.find("Deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"]
+    return found
+
+
+def test_deploy_roll_back_and_read_logs(
+    session: AwsSession, serving: api.FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = image_of(serving, "renec-api-blue")
+    code, done, _ = run(capsys, "deploy", "cloud", f"api={API}", "--bake", "0s", "--yes")
+    assert code == 0, done
+    assert done["images"]["api"] == {"before": before, "after": API}
+    slot = serving.find("Service", "renec-api")["spec"]["selector"]["renec.io/slot"]
+    assert image_of(serving, f"renec-api-{slot}") == API
+    configuration = serving.find("ConfigMap", "renec-pooler")["data"]["pgbouncer.ini"]
+    assert "host=db.example.org" in configuration, "the stack's outputs are in the values still"
+
+    code, listed, _ = run(capsys, "revisions", "cloud")
+    assert code == 0
+    assert len(listed) >= 2
+    code, done, _ = run(capsys, "rollback", "cloud", "--yes")
+    assert code == 0, done
+    assert image_of(serving, f"renec-api-{slot}") == before
+
+    code, told, _ = run(capsys, "history", "cloud")
+    assert [one["command"] for one in told["runs"]] == ["rollback", "deploy"]
+    assert cli._run(["logs", "cloud", "postgresql"]) == 64
+    said = capsys.readouterr().err
+    assert "workloads: edge, api" in said
+    assert "postgresql" not in said.partition("workloads:")[2], "RDS has no pods"
+
+
+def test_an_environment_without_a_cluster_says_so(
+    session: AwsSession,
+    cloud: Cloud,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backend = cloud.profile().terraform.backend
+    cloud.client("s3").delete_object(Bucket=backend.bucket, Key=backend.key)
+    code, told, _ = run(capsys, "deploy", "cloud", f"api={API}", "--yes")
+    assert told["error"]["id"] == "not-up"
+    code, told, _ = run(capsys, "revisions", "cloud")
+    assert told["error"]["id"] == "not-up"
