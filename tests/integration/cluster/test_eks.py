@@ -144,7 +144,7 @@ def test_an_environment_without_a_cluster_says_so(
 ) -> None:
     backend = cloud.profile().terraform.backend
     cloud.client("s3").delete_object(Bucket=backend.bucket, Key=backend.key)
-    code, told, _ = run(capsys, "deploy", "cloud", f"api={API}", "--yes")
+    _, told, _ = run(capsys, "deploy", "cloud", f"api={API}", "--yes")
     assert told["error"]["id"] == "not-up"
-    code, told, _ = run(capsys, "revisions", "cloud")
+    _, told, _ = run(capsys, "revisions", "cloud")
     assert told["error"]["id"] == "not-up"
