@@ -27,6 +27,8 @@ _LISTED: Final = 20
 
 def show_plan(console: Console, made: AwsPlan) -> None:
     """Every change by risk, with the reason, and what a month costs."""
+    if made.releases.why:
+        console.note(f"the releases were not compared with the cluster: {made.releases.why}")
     if made.empty:
         console.result(f"{made.environment} is as its profile says: nothing to change")
         _show_cost(console, made.cost, changes=False)
@@ -37,6 +39,9 @@ def show_plan(console: Console, made: AwsPlan) -> None:
         f"{len(made.terraform.pending)} resources to change: "
         + ", ".join(f"{count} {action}" for action, count in sorted(counts.items()))
     )
+    if made.releases.plan is not None and not made.releases.plan.empty:
+        names = ", ".join(one.release.name for one in made.releases.plan.pending)
+        console.result(f"{len(made.releases.plan.pending)} releases to change: {names}")
     _show_cost(console, made.cost, changes=True)
 
 

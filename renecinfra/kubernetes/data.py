@@ -6,6 +6,7 @@ import math
 from typing import Final
 from urllib.parse import urlsplit
 
+from renecinfra.kubernetes.jobs import IMAGE
 from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.secrets import DATABASE_OWNER
 from renecinfra.profiles.model import Profile
@@ -15,8 +16,6 @@ from renecinfra.rendering import RenderedFile, Renderer
 
 CHART: Final = "renec-data"
 _NEWEST: Final = 18
-# What CloudNativePG's images of PostgreSQL are called, by major version.
-_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:{version}-standard-trixie"
 
 
 def values(
@@ -36,7 +35,7 @@ def values(
         "clusters": (places or Places.fresh(profile.environment)).document(),
         "profile": profile,
         "platform": platform,
-        "image": _IMAGE.format(version=profile.database.version or _NEWEST),
+        "image": IMAGE.format(version=profile.database.version or _NEWEST),
         "owner_secret": DATABASE_OWNER,
         # A quarter of the memory is PostgreSQL's usual share for its buffers.
         "memory": profile.database.shared_buffers * 4,

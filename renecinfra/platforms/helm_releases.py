@@ -26,6 +26,7 @@ from renecinfra.kubernetes.packages import Packages
 from renecinfra.kubernetes.releases import ReleasesPlan, Settings
 from renecinfra.kubernetes.tools import Target, find_tools
 from renecinfra.kubernetes.versions import Versions
+from renecinfra.platforms.database_login import Administrator, Login, ensure
 from renecinfra.platforms.kubernetes.alerts import alert_objects
 from renecinfra.platforms.kubernetes.environment import ClusterEnvironment
 from renecinfra.profiles.model import Profile
@@ -67,6 +68,11 @@ class Context(Protocol):
     @property
     def reporter(self) -> Reporter:
         """Who is told."""
+        ...
+
+    @property
+    def administrator(self) -> Administrator | None:
+        """Who may make roles in the database; None where nothing is deployed."""
         ...
 
 
@@ -143,12 +149,25 @@ class HelmReleases:
         secrets = environment.secret_objects(context.secrets)
         if secrets is not None:
             cluster.apply(secrets, environment.namespace)
+        self._login(context, cluster)
         settings = Settings(
             int(profile.releases.timeout.total_seconds()),
             max(2, profile.protection.keep_releases),
             "renecinfra up",
         )
         releases.apply(cluster, plan, build, settings=settings, reporter=context.reporter)
+
+    def _login(self, context: Context, cluster: Cluster) -> None:
+        """Before the migrations of a first installation, which log in as the application does."""
+        server = backends(context.outputs).server
+        assert server is not None
+        if context.administrator is None:
+            return
+        with context.reporter.progress("Looking at the application's login in the database") as progress:
+            login = Login.of(context.profile, server.host, context.secrets)
+            ensure(
+                cluster, login, context.administrator, server.peers, lambda text: progress.advance(0, text)
+            )
 
     def remove(self, context: Context) -> None:
         """Take the releases away, and the volumes that they made.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from renecinfra.platforms.database_login import Administrator
 from renecinfra.profiles.model import Profile
 from renecinfra.reporting import Reporter
 from renecinfra.secrets.store import ResolvedSecrets
@@ -19,7 +20,7 @@ class ReleaseContext:
 
     ``outputs`` are those of the Terraform stack (docs/reference/aws.md lists them): hosts of the
     databases, the load balancer's target group, buckets. ``kubeconfig`` is a file that is there only as
-    long as the call takes.
+    long as the call takes. ``administrator`` may make roles in the database.
     """
 
     profile: Profile
@@ -27,6 +28,7 @@ class ReleaseContext:
     secrets: ResolvedSecrets
     kubeconfig: Path
     reporter: Reporter
+    administrator: Administrator | None = None
 
 
 class Releases(Protocol):

@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-SAID = {"restore-check": "version\t16.4\nrecovery\tf\ncontents\t3|120\n0\tt\n"}
+SAID = {
+    "restore-check": "version\t16.4\nrecovery\tf\ncontents\t3|120\n0\tt\n",
+    "database-login": "done",
+}
 """What a job's pods say at their end, by the component that they are labelled as: nothing runs in them."""
 BEHAVIOURS = ("missing", "huge", "crash", "sick")
 

@@ -1,30 +1,25 @@
 """A job that looks into a recovered PostgreSQL of a cluster, and what it found. Pure.
 
-It logs in as the application does, may only read, and says what it saw in its container's termination
-message: that is part of the pod's status, so that nobody needs the right to read logs or to run commands
-in the database's own pods.
+It logs in as the application does, and may only read.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from renecinfra.kubernetes.jobs import MESSAGE, Job
 from renecinfra.kubernetes.secrets import DATABASE_OWNER, labels
 from renecinfra.profiles.model import Profile
 from renecinfra.recovery.engine.checking import Finding
-from renecinfra.secrets import policy
 
 COMPONENT: Final = "restore-check"
 """What its pods are called; the chart's network policies let them reach PostgreSQL."""
 SECONDS: Final = 3600
 """How long it may take in all."""
 _STATEMENT_SECONDS: Final = 600
-_USER: Final = 26
-"""The user that CloudNativePG's images run as."""
 _CONTENTS: Final = """
 SELECT count(*), coalesce(sum((xpath('/row/n/text()', query_to_xml(
          format('SELECT count(*) AS n FROM %I.%I', n.nspname, c.relname), false, true, ''
@@ -88,56 +83,17 @@ def variables(assertions: Mapping[str, str], message: str) -> dict[str, str]:
     }
 
 
-def manifest(profile: Profile, checked: Checked) -> str:
-    """The job as JSON; it holds no secret, and may run in a namespace of restricted pods."""
-    database, message = profile.database, "/dev/termination-log"
+def job(profile: Profile, checked: Checked) -> Job:
+    """The job that looks into a cluster."""
+    database = profile.database
     plain = {
-        **variables(profile.backups.assertions, message),
+        **variables(profile.backups.assertions, MESSAGE),
         "PGHOST": f"{checked.cluster}-rw",
         "PGDATABASE": database.name,
         "PGSSLMODE": "require",
     }
-    env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
-    env += [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": DATABASE_OWNER, "key": key}}}
-        for name, key in (("PGUSER", "username"), ("PGPASSWORD", "password"))
-    ]
-    container = {
-        "name": COMPONENT,
-        "image": checked.image,
-        "command": ["sh", "-c", SCRIPT],
-        "env": env,
-        "terminationMessagePath": message,
-        "resources": {
-            "requests": {"cpu": "50m", "memory": "64Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
-    marks = {**labels(profile), "app.kubernetes.io/component": COMPONENT}
-    pod = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-    }
-    metadata = {"name": checked.job, "namespace": policy.namespace_of(profile), "labels": marks}
-    spec = {
-        "backoffLimit": 0,
-        "activeDeadlineSeconds": SECONDS,
-        "ttlSecondsAfterFinished": SECONDS,
-        "template": {"metadata": {"labels": marks}, "spec": pod},
-    }
-    return json.dumps({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+    secret = {"PGUSER": (DATABASE_OWNER, "username"), "PGPASSWORD": (DATABASE_OWNER, "password")}
+    return Job(checked.job, COMPONENT, checked.image, SCRIPT, plain, secret, labels(profile), seconds=SECONDS)
 
 
 def findings(message: str, assertions: Mapping[str, str]) -> list[Finding]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from renecinfra.errors import ProfileError
-from renecinfra.platforms.local import access, encryption, scram
+from renecinfra.platforms.local import access, encryption
 from renecinfra.platforms.local.host import Host
 from renecinfra.profiles.model import Profile
 from renecinfra.profiles.sizing import Sizing
 from renecinfra.recovery.repository import archive_push_command
 from renecinfra.rendering import RenderedFile, Renderer
+from renecinfra.secrets import scram
 from renecinfra.secrets.store import ResolvedSecrets
 from renecinfra.services.definition import HealthCheck, Layer, Service
 

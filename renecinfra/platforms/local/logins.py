@@ -6,11 +6,11 @@ import secrets
 from typing import Final
 
 from renecinfra.errors import SecretsError
-from renecinfra.platforms.local import access, databases, encryption, scram
+from renecinfra.platforms.local import access, databases, encryption
 from renecinfra.platforms.local.host import Host
 from renecinfra.platforms.local.rotation import superuser
 from renecinfra.profiles.model import Profile
-from renecinfra.secrets import dynamic
+from renecinfra.secrets import dynamic, scram
 from renecinfra.secrets.vault import VaultClient
 from renecinfra.sensitive import Secret
 

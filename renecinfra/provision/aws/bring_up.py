@@ -9,6 +9,7 @@ from typing import Any
 
 from renecinfra.hooks.protocol import AwsHookContext, HookReport
 from renecinfra.platforms.aws import preflight
+from renecinfra.platforms.aws.administrator import Administrator
 from renecinfra.platforms.aws.faults import told
 from renecinfra.platforms.aws.kubeconfig import kubeconfig
 from renecinfra.platforms.aws.recovery import Instances
@@ -84,7 +85,7 @@ def up(
             plan = make_plan(session, applying=True, password=password)
         try:
             questions.plan(plan)
-            if not plan.empty:
+            if plan.terraform.pending:
                 with run.step("prepare"):
                     _service_role(session)
                 session.state.stamp()
@@ -125,7 +126,10 @@ def _deploy(
     session: AwsSession, outputs: Mapping[str, Any], secrets: ResolvedSecrets, releases: Releases
 ) -> None:
     with kubeconfig(session.name, outputs["cluster"], session.workspace.root, session.overrides) as path:
-        releases.apply(ReleaseContext(session.profile, outputs, secrets, path, session.reporter))
+        administrator = Administrator(session.aws, outputs["database"]["identifier"])
+        releases.apply(
+            ReleaseContext(session.profile, outputs, secrets, path, session.reporter, administrator)
+        )
 
 
 def _run_hooks(session: AwsSession, outputs: Mapping[str, Any]) -> tuple[HookReport, ...]:

@@ -1,7 +1,8 @@
-"""What `up` would do to an environment in AWS: Terraform's changes, their cost, and the preflight."""
+"""What `up` would do to an environment in AWS: Terraform's changes and their cost, releases, preflight."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,20 @@ from renecinfra.platforms.aws import costs, preflight
 from renecinfra.platforms.aws import variables as values
 from renecinfra.platforms.aws.costs import Estimate
 from renecinfra.platforms.aws.preflight import Finding
-from renecinfra.provision.aws import bootstrapping
+from renecinfra.provision.aws import bootstrapping, releases
+from renecinfra.provision.aws.releases import ReleasesSeen
 from renecinfra.provision.aws.session import AwsSession
-from renecinfra.provision.reviewing import provenance, review_terraform
+from renecinfra.provision.reviewing import provenance, review_releases, review_terraform
 from renecinfra.provision.telling import tell_planning
 from renecinfra.rendering import Bundle
-from renecinfra.review.change import Review
+from renecinfra.review.change import Review, review
 from renecinfra.sensitive import Secret
 from renecinfra.terraform.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
 class AwsPlan:
-    """Everything that `up` would do to the infrastructure. ``findings`` are those of the preflight."""
+    """Everything that `up` would do, as far as it is seen. ``findings`` are those of the preflight."""
 
     environment: str
     terraform: Plan
@@ -32,11 +34,16 @@ class AwsPlan:
     findings: tuple[Finding, ...]
     review: Review
     provenance: Mapping[str, Any]
+    releases: ReleasesSeen
 
     @property
     def digest(self) -> str:
-        """Equal for plans that do the same."""
-        return self.terraform.digest
+        """Equal for plans that do the same, and have seen the same."""
+        planned = self.releases.plan
+        if planned is None:
+            return self.terraform.digest
+        texts = [f"{one.release.name} {one.action} {one.release.chart.label}" for one in planned.pending]
+        return hashlib.sha256("\n".join((self.terraform.digest, *texts)).encode()).hexdigest()
 
     @property
     def policed(self) -> tuple[Bundle | None, Plan | None]:
@@ -45,8 +52,8 @@ class AwsPlan:
 
     @property
     def empty(self) -> bool:
-        """Whether the infrastructure is as the profile says."""
-        return not self.terraform.pending
+        """Whether the infrastructure, and the releases as far as they are seen, are as the profile says."""
+        return not self.terraform.pending and self.releases.empty
 
     def document(self) -> dict[str, Any]:
         """The plan for machines; documented in docs/reference/json.md."""
@@ -64,6 +71,8 @@ class AwsPlan:
                 }
                 for change in self.terraform.pending
             ],
+            "releases": None if self.releases.plan is None else self.releases.plan.document(),
+            "releases_skipped": self.releases.why or None,
             "cost": self.cost.document(),
             "preflight": [
                 {"name": f.name, "result": f.result, "detail": f.detail, "hint": f.hint}
@@ -91,14 +100,22 @@ def make_plan(session: AwsSession, *, applying: bool = False, password: Secret |
         session.write_stack(values.variables(session.profile, session.password_version()))
     plan_file = session.paths.state / "up.tfplan"
     plan = plan_stack(session, plan_file, password)
+    try:
+        seen = releases.look(session)
+        changes = list(review_terraform(session, plan).changes)
+        changes += review_releases(session, seen.plan).changes if seen.plan is not None else ()
+    except BaseException:
+        plan_file.unlink(missing_ok=True)
+        raise
     return AwsPlan(
         session.name,
         plan,
         plan_file,
         costs.estimate(plan, session.platform.region),
         tuple(findings),
-        review_terraform(session, plan),
+        review(session.name, changes),
         provenance(session, plan.terraform_version),
+        seen,
     )
 
 

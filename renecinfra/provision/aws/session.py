@@ -129,6 +129,18 @@ class AwsSession:
                 return store.read_versions([reference])[reference]
             return store.resolve([reference])[reference].version
 
+    def secret_versions(self) -> dict[str, int]:
+        """The version of every secret; takes no right to read one.
+
+        Raises:
+            SecretsError: one is not there, or Vault refuses.
+        """
+        wanted = sorted(set(references_of(self.profile).values()))
+        with self._store() as store:
+            if isinstance(store, VaultStore):
+                return dict(store.read_versions(wanted))
+            return {reference: secret.version for reference, secret in store.resolve(wanted).items()}
+
     @contextmanager
     def _store(self) -> Iterator[GeneratedStore | VaultStore]:
         store = store_for(self.profile, self.paths, self.workspace.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from renecinfra.hooks.aws_backups import BackupsHook
 from renecinfra.hooks.aws_database import DatabaseHook
 from renecinfra.hooks.aws_monitoring import MonitoringHook
 from renecinfra.hooks.protocol import AwsHookContext, Check
+from renecinfra.platforms.aws.administrator import Administrator
+from renecinfra.redaction import redactor
 from tests.integration.aws.conftest import ACCOUNT, Cloud
 from tests.integration.aws.test_up import furnish
 
@@ -81,3 +84,37 @@ def test_alarms_are_there_and_tell_somebody(cloud: Cloud):
         AlarmName="renec-cloud-cpu", StateValue="ALARM", StateReason="test"
     )
     assert hook.run(seen) == "ringing: renec-cloud-cpu"
+
+
+def test_the_administrators_password_is_where_rds_keeps_it(cloud):
+    rds = cloud.client("rds")
+    made = {"Engine": "postgres", "DBInstanceClass": "db.m7g.large", "AllocatedStorage": 20}
+    rds.create_db_instance(
+        DBInstanceIdentifier="kept", MasterUsername="renec_admin", ManageMasterUserPassword=True, **made
+    )
+    rds.create_db_instance(
+        DBInstanceIdentifier="own", MasterUsername="renec_admin", MasterUserPassword="not-used-here", **made
+    )
+    kept = rds.describe_db_instances(DBInstanceIdentifier="kept")["DBInstances"][0]
+    arn = kept["MasterUserSecret"]["SecretArn"]
+    value = json.dumps({"username": "renec_admin", "password": "an-administrators-canary"})
+    manager = cloud.client("secretsmanager")
+    name = arn.rpartition(":secret:")[2]
+    try:
+        manager.put_secret_value(SecretId=arn, SecretString=value)
+    except manager.exceptions.ResourceNotFoundException:
+        # moto names the secret and keeps none: it is made by that ARN's own name.
+        real = manager.create_secret(Name=name, SecretString=value)["ARN"]
+        kept = {**kept, "MasterUserSecret": {"SecretArn": real}}
+    found = Administrator(cloud.aws(), "kept")
+    found.__dict__["_instance"] = kept
+    user, password = found.login()
+    assert (user, password.reveal()) == ("renec_admin", "an-administrators-canary")
+    assert "an-administrators-canary" not in redactor("it is an-administrators-canary")
+    assert found.of == kept["DbiResourceId"]
+
+    with pytest.raises(ToolError) as caught:
+        Administrator(cloud.aws(), "own").login()
+    assert caught.value.id == "aws-administrator"
+    with pytest.raises(ToolError):
+        _ = Administrator(cloud.aws(), "nothing").of

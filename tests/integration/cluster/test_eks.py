@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from renecinfra.platforms.releases import ReleaseContext
 from renecinfra.provision.aws import eks
 from renecinfra.provision.aws.session import AwsSession
 from tests.cluster import api
+from tests.cluster.api import Refusal
 from tests.integration.aws.conftest import (
     Cloud,
     account,
@@ -46,6 +48,13 @@ PROVIDED = (
     "keda",
 )
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def type_of(value: Any) -> Any:
+    """As Terraform's state writes it."""
+    if isinstance(value, dict):
+        return ["object", {name: type_of(one) for name, one in value.items()}]
+    return "number" if isinstance(value, int) else "string"
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def session(
         "version": 4,
         "serial": 1,
         "lineage": "a",
-        "outputs": {name: {"value": value, "type": "dynamic"} for name, value in outputs.items()},
+        "outputs": {name: {"value": value, "type": type_of(value)} for name, value in outputs.items()},
         "resources": [],
     }
     backend = cloud.profile().terraform.backend
@@ -135,6 +144,28 @@ def test_deploy_roll_back_and_read_logs(
     said = capsys.readouterr().err
     assert "workloads: edge, api" in said
     assert "postgresql" not in said.partition("workloads:")[2], "RDS has no pods"
+
+
+def test_a_plan_has_the_releases_too(
+    session: AwsSession, serving: api.FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, planned, _ = run(capsys, "plan", "cloud")
+    assert code == 0, planned
+    assert {one["action"] for one in planned["releases"]} == {"unchanged"}
+    assert planned["releases_skipped"] is None
+    code, planned, _ = run(capsys, "plan", "cloud", "--set", "workloads.ui.resources.cpu_limit=900m")
+    assert code == 0, planned
+    changed = [one for one in planned["graded"] if one["layer"] == "release"]
+    assert [(one["address"], one["grade"]) for one in changed] == [
+        ("renec: Deployment renec/renec-ui-blue", "caution")
+    ]
+    schema = Path(__file__).parents[3] / "docs" / "reference" / "schemas" / "plan.json"
+    jsonschema.validate(planned, json.loads(schema.read_text(encoding="utf-8")))
+
+    serving.refusals.append(Refusal(401, "Unauthorized", "Unauthorized"))
+    code, planned, _ = run(capsys, "plan", "cloud")
+    assert (code, planned["releases"]) == (0, None)
+    assert "credentials" in planned["releases_skipped"]
 
 
 def test_an_environment_without_a_cluster_says_so(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from renecinfra.reporting import Reporter, SilentReporter
 from renecinfra.secrets.store import SecretVersion
 from renecinfra.sensitive import Secret
 from renecinfra.workspace import Workspace
-from tests.cluster import api
+from tests.cluster import api, controllers
 from tests.integration.cluster.conftest import environ_of
 
 ROOT = Path(__file__).parents[3]
@@ -39,6 +40,20 @@ class Given:
     secrets: dict[str, SecretVersion]
     kubeconfig: Path
     reporter: Reporter
+    administrator: Anybody
+
+
+class Anybody:
+    """An administrator whose password is asked for as seldom as can be."""
+
+    of = "db-ONE"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def login(self) -> tuple[str, Secret]:
+        self.asked += 1
+        return "renec_admin", Secret("an-administrators-canary")
 
 
 @pytest.fixture
@@ -56,7 +71,7 @@ def given(tmp_path: Path, newest_tools: Path, server: api.FakeApi, monkeypatch: 
     overrides += ["workloads.api.replicas=1", "workloads.worker.replicas=1", "releases.timeout=30s"]
     profile = load(Workspace(ROOT), "prod", overrides, environ={}).profile
     secrets = {one: SecretVersion(Secret(f"value of {one}"), 1) for one in references(profile).values()}
-    return Given(profile, OUTPUTS, secrets, path, SilentReporter())
+    return Given(profile, OUTPUTS, secrets, path, SilentReporter(), Anybody())
 
 
 def workspace_of(tmp_path: Path) -> Workspace:
@@ -67,13 +82,34 @@ def workspace_of(tmp_path: Path) -> Workspace:
     return Workspace(root)
 
 
-def test_the_releases_come_and_go(given: Given, server: api.FakeApi, tmp_path: Path) -> None:
+def test_the_releases_come_and_go(
+    given: Given, server: api.FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     helm = HelmReleases(workspace_of(tmp_path))
     helm.apply(given)
     assert helm.planned(given)[2].empty
     configuration = server.find("ConfigMap", "renec-pooler")["data"]["pgbouncer.ini"]
     assert "host=db.example.org" in configuration
     assert server.find("TargetGroupBinding", "renec-edge")["spec"]["targetGroupARN"] == "arn:aws:x"
+    assert given.administrator.asked == 1
+    mark = server.find("ConfigMap", "renec-database-login")["data"]["mark"]
+    assert "renec-database-login" not in server.names("Secret") | server.names("Job")
+    assert "renec-database-login" not in server.names("NetworkPolicy")
+    everything = json.dumps([one for key, one in server.objects.items() if key[1] != "secrets"])
+    assert "an-administrators-canary" not in everything
+    helm.apply(given)
+    assert given.administrator.asked == 1, "nothing has changed"
+
+    # Another instance under the same name, as after a restore; and a database that refuses.
+    given.administrator.of = "db-TWO"
+    with monkeypatch.context() as patch:
+        patch.setitem(controllers.SAID, "database-login", "psql: error: password authentication failed")
+        with pytest.raises(ClusterError, match="password authentication failed") as caught:
+            helm.apply(given)
+        assert caught.value.id == "database-login"
+    assert server.find("ConfigMap", "renec-database-login")["data"]["mark"] == mark
+    helm.apply(given)
+    assert server.find("ConfigMap", "renec-database-login")["data"]["mark"] != mark
     helm.remove(given)
     assert not server.names("Deployment")
 

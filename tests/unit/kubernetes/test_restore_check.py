@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from renecinfra.platforms.kubernetes.restore_check import Checked, findings, manifest
+from renecinfra.platforms.kubernetes.restore_check import Checked, findings, job
 from renecinfra.profiles.loading import load
 from renecinfra.workspace import Workspace
 from tests.cluster import objects
@@ -16,15 +16,12 @@ ROOT = Path(__file__).parents[3]
 ASSERTIONS = {"has-standards": "SELECT count(*) > 0 FROM standards", "is-fresh": "SELECT true"}
 
 
-def made() -> dict[str, object]:
+def made() -> dict[str, Any]:
     profile = load(Workspace(ROOT), "onprem", environ={}).profile
     profile = profile.model_copy(
         update={"backups": profile.backups.model_copy(update={"assertions": ASSERTIONS})}
     )
-    document: dict[str, object] = json.loads(
-        manifest(profile, Checked("renec-postgresql-20261124-103100", "postgresql:16"))
-    )
-    return document
+    return job(profile, Checked("renec-postgresql-20261124-103100", "postgresql:16")).manifest("renec")
 
 
 @pytest.mark.parametrize("version", ["1.28", "1.33", "1.37"])

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from renecinfra.errors import SecretsError
-from renecinfra.platforms.local import scram
+from renecinfra.secrets import scram
 from renecinfra.sensitive import Secret
 
 

@@ -1,0 +1,145 @@
+"""Jobs that ask a PostgreSQL something from within a cluster, where it cannot be reached from outside.
+
+A job says what it has to say in its container's termination message: that is in the pod's status, so that
+nobody needs the right to read logs or to run commands in other pods. It is deleted when it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from renecinfra.errors import ClusterError
+from renecinfra.kubernetes.cluster import Cluster
+
+IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:{version}-standard-trixie"
+"""CloudNativePG's images of PostgreSQL, by major version; psql is in them."""
+MESSAGE: Final = "/dev/termination-log"
+_USER: Final = 26
+"""The user that these images run as."""
+_POLL: Final = 2.0
+_COMPONENT: Final = "app.kubernetes.io/component"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A script that sh runs beside a psql.
+
+    ``plain`` are variables, ``secret`` those that come from a Secret, as (its name, the key). ``with_it`` are
+    objects that it needs, which come before it and go after it; they may hold secrets.
+    """
+
+    name: str
+    component: str
+    image: str
+    script: str
+    plain: Mapping[str, str]
+    secret: Mapping[str, tuple[str, str]]
+    labels: Mapping[str, str]
+    seconds: int
+    with_it: Sequence[Mapping[str, Any]] = field(default=())
+
+    def manifest(self, namespace: str) -> dict[str, Any]:
+        """The job's own object; it holds no secret, and may run in a namespace of restricted pods."""
+        env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in self.plain.items()]
+        env += [
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": where, "key": key}}}
+            for name, (where, key) in self.secret.items()
+        ]
+        container = {
+            "name": self.component,
+            "image": self.image,
+            "command": ["sh", "-c", self.script],
+            "env": env,
+            "terminationMessagePath": MESSAGE,
+            "resources": {
+                "requests": {"cpu": "50m", "memory": "64Mi"},
+                "limits": {"cpu": "500m", "memory": "128Mi"},
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+        pod = {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _USER,
+                "runAsGroup": _USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+        }
+        marks = {**self.labels, _COMPONENT: self.component}
+        spec = {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": self.seconds,
+            "ttlSecondsAfterFinished": 3600,
+            "template": {"metadata": {"labels": marks}, "spec": pod},
+        }
+        metadata = {"name": self.name, "namespace": namespace, "labels": marks}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def run(cluster: Cluster, namespace: str, job: Job, note: Callable[[str], None]) -> str:
+    """Run a job to its end; what it said.
+
+    Raises:
+        ClusterError: the cluster refuses, or the job does not start or end.
+    """
+    started = time.monotonic()
+    _remove(cluster, namespace, job)  # of a run that was cut off: a job cannot change
+    try:
+        items = [*job.with_it, job.manifest(namespace)]
+        cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), namespace)
+        while (message := _message(cluster, namespace, job)) is None:
+            seconds = time.monotonic() - started
+            if seconds > job.seconds:
+                raise _failure(cluster, namespace, job)
+            note(f"for {seconds:.0f} s")
+            time.sleep(_POLL if seconds > _POLL else 0.2)
+        return message
+    finally:
+        _remove(cluster, namespace, job)
+
+
+def _message(cluster: Cluster, namespace: str, job: Job) -> str | None:
+    """What the job's pod said at its end; None while it has not ended."""
+    listed = cluster.objects("jobs", namespace)
+    one = next((one for one in listed if one["metadata"]["name"] == job.name), {})
+    ended = {c["type"] for c in one.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    if not ended & {"Complete", "Failed"}:
+        return None
+    for pod in cluster.objects("pods", namespace, f"{_COMPONENT}={job.component}"):
+        for container in pod.get("status", {}).get("containerStatuses", []):
+            if "terminated" in container["state"]:
+                return str(container["state"]["terminated"].get("message", ""))
+    if "Failed" in ended:
+        raise _failure(cluster, namespace, job)
+    return ""
+
+
+def _failure(cluster: Cluster, namespace: str, job: Job) -> ClusterError:
+    error = ClusterError(
+        "release-timeout",
+        f"the job {job.name} did not come to its end",
+        hint=f"`kubectl --namespace {namespace} get events` says why; the image is {job.image}",
+    )
+    return cluster.explained(error, namespace)
+
+
+def _remove(cluster: Cluster, namespace: str, job: Job) -> None:
+    mine = {
+        ("jobs", job.name),
+        *((f"{one['kind'].lower()}s", one["metadata"]["name"]) for one in job.with_it),
+    }
+    for kind, name in sorted(mine):
+        plural = "networkpolicies" if kind == "networkpolicys" else kind
+        if any(one["metadata"]["name"] == name for one in cluster.objects(plural, namespace)):
+            cluster.read(cluster.kubectl.delete(plural, (name,), namespace), seconds=180)

@@ -1,0 +1,116 @@
+"""The application's login as a job makes it in RDS, against a real server and an administrator like RDS'."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from renecinfra.platforms import database_login
+from renecinfra.platforms.database_login import Login
+from renecinfra.profiles.loading import load
+from renecinfra.secrets.store import SecretVersion
+from renecinfra.sensitive import Secret
+from renecinfra.workspace import Workspace
+
+from .lab import ENVIRONMENT, Lab
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    root = Path(tempfile.mkdtemp(prefix="renec-lab-", dir="/var/tmp"))
+    root.chmod(0o755)
+    made = Lab(root / "x")
+    try:
+        made.up()
+        # RDS' administrator is no superuser, and neither owns the database nor may do so by itself.
+        made.sql("CREATE ROLE renec_admin LOGIN CREATEROLE CREATEDB")
+        made.sql("CREATE DATABASE renec OWNER renec_admin")
+        yield made
+    finally:
+        made.down()
+        shutil.rmtree(root)
+
+
+def login(password: str = "a-password-of-the-application", *overrides: str) -> Login:
+    profile = load(Workspace(ROOT), "prod", overrides, environ={}).profile
+    secrets = {profile.database.password: SecretVersion(Secret(password), 1)}
+    return Login.of(profile, "db.example.org", secrets)
+
+
+def make(lab: Lab, tmp_path: Path, wanted: Login, **more: str) -> str:
+    message = tmp_path / "message"
+    done = subprocess.run(
+        ["sh", "-c", database_login.SCRIPT],
+        env={
+            **ENVIRONMENT,
+            **wanted.variables(str(message)),
+            "PATH": f"{Path(lab.programs['psql']).parent}:{ENVIRONMENT['PATH']}",
+            "PGHOST": str(lab.socket),
+            "PGPORT": "5499",
+            "PGUSER": "renec_admin",
+            "PGSSLMODE": "disable",
+            "APP_VERIFIER": wanted.verifier,
+            **more,
+        },
+        check=False,
+        timeout=60,
+    )
+    text = message.read_text()
+    assert (done.returncode == 0) == (text == "done"), text
+    return text
+
+
+def of(lab: Lab, query: str) -> list[tuple[object, ...]]:
+    with lab.connected() as connection:
+        return list(connection.execute(query).fetchall())
+
+
+def test_the_login_is_made_once_and_follows_what_is_wanted(lab, tmp_path):
+    first = login()
+    assert make(lab, tmp_path, first) == "done"
+    (role,) = of(lab, "SELECT rolpassword, rolsuper, rolcanlogin FROM pg_authid WHERE rolname = 'renec'")
+    assert role == (first.verifier, False, True)
+    (owner,) = of(
+        lab, "SELECT pg_get_userbyid(datdba), datacl::text FROM pg_database WHERE datname = 'renec'"
+    )
+    assert owner[0] == "renec"
+    assert "{=" not in owner[1], "others may not even connect"
+    assert of(lab, "SELECT setconfig FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = setrole") == [
+        ([f"statement_timeout={first.timeout}"],)
+    ]
+    # It owns what the migrations make, in the schema that they make it in.
+    lab.run(
+        lab.programs["psql"], "-X", "-q", "-h", lab.socket, "-p", "5499", "-U", "renec", "-d", "renec",
+        "-c", "CREATE TABLE made (n int); DROP TABLE made",
+    )  # fmt: skip
+
+    second = login("another-password-of-the-application", "database.statement_timeout=7s")
+    assert make(lab, tmp_path, second) == "done"
+    assert of(lab, "SELECT rolpassword FROM pg_authid WHERE rolname = 'renec'") == [(second.verifier,)]
+    assert of(lab, "SELECT setconfig FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = setrole") == [
+        (["statement_timeout=7000ms"],)
+    ]
+
+
+def test_what_the_server_refuses_is_said(lab, tmp_path):
+    assert 'database "nothing" does not exist' in make(lab, tmp_path, login(), PGDATABASE="nothing")
+    refused = make(lab, tmp_path, login(), APP_USER="renec_admin")
+    assert "member of" in refused
+
+
+def test_a_mark_changes_with_everything_that_counts():
+    marks = {
+        login().mark("db-ONE"),
+        login().mark("db-TWO"),
+        login("another-password-here").mark("db-ONE"),
+        login("a-password-of-the-application", "database.statement_timeout=7s").mark("db-ONE"),
+    }
+    assert len(marks) == 4
+    assert login().mark("db-ONE") in marks, "and with nothing else"
