@@ -196,11 +196,16 @@ class Provider(rpc.ProviderServicer):
         )
 
     def _replaced(self, kind: str, prior: Any, planned: dict[str, Any]) -> list[Any]:
-        """The paths of the arguments that differ and cannot change in place."""
+        """The paths of the arguments that differ and cannot change in place.
+
+        Of what was taken in by its identifier nothing else is known here, where AWS would have told it.
+        """
         if prior is None:
             return []
         fixed = (*self._replacing["*"], *self._replacing.get(kind, ()))
-        differing = [name for name in fixed if name in planned and planned[name] != prior.get(name)]
+        differing = [
+            name for name in fixed if name in planned and prior.get(name) not in (None, planned[name])
+        ]
         step = pb.AttributePath.Step
         return [pb.AttributePath(steps=[step(attribute_name=name)]) for name in differing]
 
