@@ -238,9 +238,10 @@ class Provider(rpc.ProviderServicer):
         }
         known |= {name: request.id for name in ("id", "identifier") if name in known}
         self._record("import", kind)
-        taken = pb.ImportResourceState.ImportedResource(
-            type_name=kind, state=_encode(_completed(block, None, known, f"{kind}.{request.id}", fill=True))
-        )
+        found = _completed(block, None, known, f"{kind}.{request.id}", fill=True)
+        # What decides about a replacement must not be made up.
+        found |= {name: None for name in self._replacing.get(kind, ()) if name in found}
+        taken = pb.ImportResourceState.ImportedResource(type_name=kind, state=_encode(found))
         return pb.ImportResourceState.Response(imported_resources=[taken])
 
     def ReadDataSource(self, request, context):
