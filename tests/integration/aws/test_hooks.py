@@ -15,6 +15,7 @@ from renecinfra.hooks.protocol import AwsHookContext, Check
 from renecinfra.platforms.aws.administrator import Administrator
 from renecinfra.redaction import redactor
 from tests.integration.aws.conftest import ACCOUNT, Cloud
+from tests.integration.aws.test_bootstrap import FAULTS, Failing
 from tests.integration.aws.test_up import furnish
 
 pytestmark = [pytest.mark.integration]
@@ -118,3 +119,31 @@ def test_the_administrators_password_is_where_rds_keeps_it(cloud):
     assert caught.value.id == "aws-administrator"
     with pytest.raises(ToolError):
         _ = Administrator(cloud.aws(), "nothing").of
+
+
+@pytest.mark.parametrize("code", list(FAULTS))
+@pytest.mark.parametrize(
+    "hook", [DatabaseHook(), BackupsHook(), MonitoringHook()], ids=lambda hook: hook.name
+)
+def test_every_call_of_a_hook_fails_with_one_clear_error(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, hook: Any, code: str
+):
+    """Whatever AWS refuses is told as what it is; nothing passes that was not looked at."""
+    furnish(cloud)
+    topic = cloud.client("sns").create_topic(Name="renec-cloud-alarms-here")["TopicArn"]
+    seen, refused = context(cloud, topic), 0
+    for nth in range(1, 30):
+        with monkeypatch.context() as patch:
+            failing = Failing(patch, nth, code)
+            try:
+                hook.run(seen)
+                checks = hook.verify(seen)
+            except ToolError as error:
+                assert error.id in FAULTS[code], failing.calls[-1]
+                assert error.hint
+                refused += 1
+                continue
+        if len(failing.calls) < nth:
+            break
+        assert wrong(checks), f"{failing.calls[nth - 1]} was refused, and every check passed"
+    assert refused >= 1
