@@ -49,6 +49,10 @@ class Mirror:
         """Have the next creation of a resource of this type take its time."""
         self._put("slow", kind, str(seconds))
 
+    def says(self, kind: str, attributes: dict[str, Any]) -> None:
+        """Have what is made of this type compute these attributes, in the place of made-up ones."""
+        self._put("said", kind, json.dumps(attributes))
+
     def drift(self, kind: str, attributes: dict[str, Any]) -> None:
         """Have every resource of this type be found with other attributes; with none, as it was left."""
         self._put("drift", kind, json.dumps(attributes))

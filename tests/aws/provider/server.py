@@ -7,8 +7,8 @@ beside the schema has for them, or with made-up values. Write-only attributes (`
 ``replacing.json`` beside the schema has the arguments, by type and for all, that cannot change in place.
 
 ``faults/TYPE`` beside the schema holds an error's text: the next creation of a resource of that type fails
-with it, once. ``slow/TYPE`` holds seconds that the next creation takes. ``applied.log`` gets a line for
-each change.
+with it, once. ``slow/TYPE`` holds seconds that the next creation takes, ``said/TYPE`` what each resource that
+is made computes. ``applied.log`` gets a line for each change.
 """
 
 from __future__ import annotations
@@ -227,6 +227,8 @@ class Provider(rpc.ProviderServicer):
         mark = own if isinstance(own, str) else hashlib.sha256(request.planned_state.msgpack).hexdigest()[:12]
         path = f"{kind}.{mark}"
         done = _completed(self._resources[kind], None, planned, path, fill=True)
+        with contextlib.suppress(FileNotFoundError):
+            done |= json.loads((self._directory / "said" / kind).read_text())
         self._record("update" if prior else "create", kind)
         return pb.ApplyResourceChange.Response(new_state=_encode(done))
 

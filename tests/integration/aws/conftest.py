@@ -238,7 +238,7 @@ def cloud(
     monkeypatch.setenv("VAULT_TOKEN", bao.token)
     for name, value in mirror.environment.items():
         monkeypatch.setenv(name, value)
-    for leftover in ("applied.log", "faults", "slow", "drift"):
+    for leftover in ("applied.log", "faults", "slow", "drift", "said"):
         path = mirror.directory / leftover
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     zone = boto3.client("route53", region_name="us-east-1", endpoint_url=account).create_hosted_zone(

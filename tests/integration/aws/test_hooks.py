@@ -87,7 +87,7 @@ def test_alarms_are_there_and_tell_somebody(cloud: Cloud):
     assert hook.run(seen) == "ringing: renec-cloud-cpu"
 
 
-def test_the_administrators_password_is_where_rds_keeps_it(cloud):
+def test_the_administrators_password_is_where_rds_keeps_it(cloud: Cloud):
     rds = cloud.client("rds")
     made = {"Engine": "postgres", "DBInstanceClass": "db.m7g.large", "AllocatedStorage": 20}
     rds.create_db_instance(
@@ -97,18 +97,11 @@ def test_the_administrators_password_is_where_rds_keeps_it(cloud):
         DBInstanceIdentifier="own", MasterUsername="renec_admin", MasterUserPassword="not-used-here", **made
     )
     kept = rds.describe_db_instances(DBInstanceIdentifier="kept")["DBInstances"][0]
-    arn = kept["MasterUserSecret"]["SecretArn"]
     value = json.dumps({"username": "renec_admin", "password": "an-administrators-canary"})
-    manager = cloud.client("secretsmanager")
-    name = arn.rpartition(":secret:")[2]
-    try:
-        manager.put_secret_value(SecretId=arn, SecretString=value)
-    except manager.exceptions.ResourceNotFoundException:
-        # moto names the secret and keeps none: it is made by that ARN's own name.
-        real = manager.create_secret(Name=name, SecretString=value)["ARN"]
-        kept = {**kept, "MasterUserSecret": {"SecretArn": real}}
+    cloud.client("secretsmanager").put_secret_value(
+        SecretId=kept["MasterUserSecret"]["SecretArn"], SecretString=value
+    )
     found = Administrator(cloud.aws(), "kept")
-    found.__dict__["_instance"] = kept
     user, password = found.login()
     assert (user, password.reveal()) == ("renec_admin", "an-administrators-canary")
     assert "an-administrators-canary" not in redactor("it is an-administrators-canary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from renecinfra.provision.aws.session import AwsSession
 from tests.cluster import api
 from tests.cluster.api import Refusal
 from tests.integration.aws.conftest import (
+    PASSWORD,
     Cloud,
     account,
     bao,
@@ -29,6 +31,7 @@ from tests.integration.aws.conftest import (
     mirror,
     moto,
 )
+from tests.integration.aws.test_up import SETTINGS, STEPS, furnish, kill_at
 from tests.integration.cluster.conftest import environ_of
 from tests.integration.cluster.test_helm_releases import OUTPUTS
 from tests.integration.cluster.test_platform import DIGEST, run
@@ -58,15 +61,8 @@ def type_of(value: Any) -> Any:
 
 
 @pytest.fixture
-def session(
-    cloud: Cloud,
-    make_bootstrap: Any,
-    newest_tools: Path,
-    server: api.FakeApi,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AwsSession:
-    """An environment whose stack was applied, as its state says."""
+def small(cloud: Cloud, newest_tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The environment with as few pods and releases as it can have, and helm and kubectl for its cluster."""
     for name, value in environ_of(newest_tools, tmp_path).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("RENECINFRA_WORKSPACE", str(cloud.workspace.root))
@@ -79,6 +75,13 @@ def session(
         "protection": {"protected": False},
     }
     path.write_text(yaml.safe_dump(written))
+    return cloud
+
+
+@pytest.fixture
+def session(small: Cloud, make_bootstrap: Any, server: api.FakeApi) -> AwsSession:
+    """An environment whose stack was applied, as its state says."""
+    cloud = small
     make_bootstrap(cloud)
     cluster = {
         **OUTPUTS["cluster"],
@@ -166,6 +169,40 @@ def test_a_plan_has_the_releases_too(
     code, planned, _ = run(capsys, "plan", "cloud")
     assert (code, planned["releases"]) == (0, None)
     assert "credentials" in planned["releases_skipped"]
+
+
+@pytest.mark.timeout(600)
+def test_up_killed_at_each_step_goes_on(small: Cloud, server: api.FakeApi) -> None:
+    """All of it as people run it: the command, Terraform with the stub, Helm, and moto for AWS."""
+    furnish(small)
+    small.mirror.slow("aws_db_instance", 2.0)
+    small.mirror.says(
+        "aws_eks_cluster",
+        {"endpoint": f"http://127.0.0.1:{server.port}", "certificate_authority": [{"data": ""}]},
+    )
+    arguments = ["up", small.name, "--yes", "--json"]
+    arguments += [word for one in SETTINGS for word in ("--set", one)]
+    for step in STEPS:
+        kill_at(small, step, small.command(*arguments))
+    done = small.run(*arguments, timeout=240)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {hook["name"]: hook["result"] for hook in result["hooks"]} == {
+        "database": "ok",
+        "backups": "ok",
+        "monitoring": "disabled",
+    }
+    made = Counter(small.mirror.applied())
+    assert made["create aws_eks_cluster"] == made["create aws_vpc"] == 1, "nothing was made twice"
+    assert {"renec-api-blue", "renec-pooler"} <= server.names("Deployment")
+    assert server.find("ConfigMap", "renec-database-login")["data"]["mark"]
+    assert "renec-database-login" not in server.names("Secret")
+    assert small.session().state.lock() is None, "no lock is left"
+    after = small.run("plan", small.name, "--detailed-exitcode", "--json", timeout=240)
+    assert after.returncode == 0, after.stdout
+    assert {one["action"] for one in json.loads(after.stdout)["releases"]} == {"unchanged"}
+    everything = json.dumps([one for key, one in server.objects.items() if key[1] != "secrets"])
+    assert PASSWORD not in everything + done.stdout + done.stderr + after.stdout
 
 
 def test_an_environment_without_a_cluster_says_so(
