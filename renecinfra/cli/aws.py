@@ -123,10 +123,10 @@ def down(session: AwsSession, console: Console, *, yes: bool, delete_backups: bo
 def status(session: AwsSession, console: Console, *, watch: bool, interval: float) -> int:
     """`status` of an environment in AWS."""
     from renecinfra.cli.presenting_aws import show_status
-    from renecinfra.platforms.aws.status import read_status
+    from renecinfra.provision.aws.looking import look
 
     while True:
-        seen = read_status(session.profile, session.aws)
+        seen = look(session)
         if watch and not console.json_output:
             console.clear()
         if console.json_output:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from renecinfra.cli.clusters import show_status as show_cluster
 from renecinfra.cli.presenting import show_review
 from renecinfra.console import MARKS, plain
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from renecinfra.platforms.aws.status import AwsStatus
     from renecinfra.provision.aws.bootstrapping import BootstrapPlan
     from renecinfra.provision.aws.bring_up import AwsUpResult
+    from renecinfra.provision.aws.looking import AwsSeen
     from renecinfra.provision.aws.planning import AwsPlan
     from renecinfra.provision.aws.states import LockReport, Recovery
     from renecinfra.provision.aws.tear_down import AwsDownPlan, AwsDownResult
@@ -131,8 +133,17 @@ def show_down(console: Console, result: AwsDownResult) -> None:
     )
 
 
-def show_status(console: Console, seen: AwsStatus) -> None:
-    """The parts of an environment, and what is wrong with them."""
+def show_status(console: Console, seen: AwsSeen) -> None:
+    """The parts of an environment, what runs in its cluster, and what is wrong with them."""
+    _show_parts(console, seen.parts)
+    if seen.cluster is not None:
+        console.result()
+        show_cluster(console, seen.cluster)
+    elif seen.why:
+        console.note(f"the cluster was not asked: {seen.why}")
+
+
+def _show_parts(console: Console, seen: AwsStatus) -> None:
     rows = [
         (f"[{'green' if part.ok else 'red'}]{plain(part.state)}[/]", plain(part.name), plain(part.detail))
         for part in seen.parts

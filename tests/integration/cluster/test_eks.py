@@ -141,6 +141,13 @@ def test_deploy_roll_back_and_read_logs(
     assert code == 0, done
     assert image_of(serving, f"renec-api-{slot}") == before
 
+    code, seen, _ = run(capsys, "status", "cloud")
+    assert seen["cluster_skipped"] is None
+    assert seen["cluster"]["problems"] == []
+    assert {one["name"] for one in seen["cluster"]["workloads"]} >= {f"renec-api-{slot}", "renec-pooler"}
+    assert cli._run(["status", "cloud"]) == code
+    assert f"renec-api-{slot}" in capsys.readouterr().out
+
     code, told, _ = run(capsys, "history", "cloud")
     assert [one["command"] for one in told["runs"]] == ["rollback", "deploy"]
     assert cli._run(["logs", "cloud", "postgresql"]) == 64
