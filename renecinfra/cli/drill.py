@@ -24,8 +24,7 @@ def drill(
     """Rehearse a restore: the newest backup to a random moment, checked and timed, then removed.
 
     Uses the archive alone and touches nothing that runs. The result is recorded; alerts watch its age. In
-    AWS and on a cluster it is the newest moment, beside what serves; in AWS the contents are not looked at,
-    and no alert watches the age.
+    AWS and on a cluster it is the newest moment, beside what serves; in AWS no alert watches the age.
 
     Example: renecinfra drill prod
     """

@@ -6,7 +6,7 @@ import math
 from typing import Final
 from urllib.parse import urlsplit
 
-from renecinfra.kubernetes.jobs import IMAGE
+from renecinfra.kubernetes import jobs
 from renecinfra.kubernetes.places import Places
 from renecinfra.kubernetes.secrets import DATABASE_OWNER
 from renecinfra.profiles.model import Profile
@@ -15,7 +15,6 @@ from renecinfra.profiles.sizing import size
 from renecinfra.rendering import RenderedFile, Renderer
 
 CHART: Final = "renec-data"
-_NEWEST: Final = 18
 
 
 def values(
@@ -35,7 +34,7 @@ def values(
         "clusters": (places or Places.fresh(profile.environment)).document(),
         "profile": profile,
         "platform": platform,
-        "image": IMAGE.format(version=profile.database.version or _NEWEST),
+        "image": jobs.image(profile.database.version),
         "owner_secret": DATABASE_OWNER,
         # A quarter of the memory is PostgreSQL's usual share for its buffers.
         "memory": profile.database.shared_buffers * 4,

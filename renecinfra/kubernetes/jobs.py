@@ -6,6 +6,7 @@ nobody needs the right to read logs or to run commands in other pods. It is dele
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +15,22 @@ from typing import Any, Final
 
 from renecinfra.errors import ClusterError
 from renecinfra.kubernetes.cluster import Cluster
+from renecinfra.sensitive import Secret
 
-IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:{version}-standard-trixie"
-"""CloudNativePG's images of PostgreSQL, by major version; psql is in them."""
+_NEWEST: Final = 18
+_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:{version}-standard-trixie"
 MESSAGE: Final = "/dev/termination-log"
 _USER: Final = 26
 """The user that these images run as."""
 _POLL: Final = 2.0
 _COMPONENT: Final = "app.kubernetes.io/component"
+Note = Callable[[str], None]
+"""Told how far something is."""
+
+
+def image(version: int | None) -> str:
+    """CloudNativePG's image of a major version of PostgreSQL, the newest if None; psql is in it."""
+    return _IMAGE.format(version=version or _NEWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,48 @@ class Job:
         return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
-def run(cluster: Cluster, namespace: str, job: Job, note: Callable[[str], None]) -> str:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The login of a database that is outside of the cluster, and where that is: policies deny it else."""
+
+    values: Mapping[str, str]
+    peers: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, login: tuple[str, Secret], peers: Sequence[Mapping[str, Any]], **more: str) -> Access:
+        """A user and its password, and what else a job must be told in secret."""
+        user, password = login
+        return cls({"user": user, "password": password.reveal(), **more}, peers)
+
+    def objects(
+        self, name: str, component: str, namespace: str, labels: Mapping[str, str]
+    ) -> tuple[dict[str, Any], ...]:
+        """A Secret with the values and a policy for the job's pods; both by the job's name."""
+        metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": "Opaque",
+            "data": {key: base64.b64encode(value.encode()).decode() for key, value in self.values.items()},
+        }
+        policy = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": metadata,
+            "spec": {
+                "podSelector": {"matchLabels": {_COMPONENT: component}},
+                "policyTypes": ["Ingress", "Egress"],
+                "egress": [
+                    {"to": list(self.peers), "ports": [{"protocol": "TCP", "port": 5432}]},
+                    {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]},
+                ],
+            },
+        }
+        return secret, policy
+
+
+def run(cluster: Cluster, namespace: str, job: Job, note: Note) -> str:
     """Run a job to its end; what it said.
 
     Raises:

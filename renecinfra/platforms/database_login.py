@@ -7,7 +7,6 @@ is done again only where something of it has changed.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -156,38 +155,15 @@ def _recorded(cluster: Cluster, namespace: str) -> str:
 
 def _job(login: Login, administrator: Administrator, peers: Sequence[Mapping[str, Any]]) -> Job:
     profile, namespace = login.profile, policy.namespace_of(login.profile)
-    user, password = administrator.login()
-    metadata = {"name": NAME, "namespace": namespace, "labels": labels(profile)}
-    values = {"user": user, "password": password.reveal(), "verifier": login.verifier}
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata,
-        "type": "Opaque",
-        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
-    }
-    # Beside the pods of a release all traffic is denied.
-    reach = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": metadata,
-        "spec": {
-            "podSelector": {"matchLabels": {"app.kubernetes.io/component": COMPONENT}},
-            "policyTypes": ["Ingress", "Egress"],
-            "egress": [
-                {"to": list(peers), "ports": [{"protocol": "TCP", "port": 5432}]},
-                {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]},
-            ],
-        },
-    }
+    access = jobs.Access.of(administrator.login(), peers, verifier=login.verifier)
     return Job(
         NAME,
         COMPONENT,
-        jobs.IMAGE.format(version=profile.database.version or 18),
+        jobs.image(profile.database.version),
         SCRIPT,
         login.variables(MESSAGE),
         {"PGUSER": (NAME, "user"), "PGPASSWORD": (NAME, "password"), "APP_VERIFIER": (NAME, "verifier")},
         labels(profile),
         seconds=_SECONDS,
-        with_it=(secret, reach),
+        with_it=access.objects(NAME, COMPONENT, namespace, labels(profile)),
     )

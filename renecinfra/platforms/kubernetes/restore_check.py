@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from renecinfra.kubernetes.jobs import MESSAGE, Job
+from renecinfra.kubernetes.jobs import MESSAGE, Access, Job, image
 from renecinfra.kubernetes.secrets import DATABASE_OWNER, labels
 from renecinfra.profiles.model import Profile
 from renecinfra.recovery.engine.checking import Finding
+from renecinfra.secrets import policy
 
 COMPONENT: Final = "restore-check"
 """What its pods are called; the chart's network policies let them reach PostgreSQL."""
@@ -94,6 +95,28 @@ def job(profile: Profile, checked: Checked) -> Job:
     }
     secret = {"PGUSER": (DATABASE_OWNER, "username"), "PGPASSWORD": (DATABASE_OWNER, "password")}
     return Job(checked.job, COMPONENT, checked.image, SCRIPT, plain, secret, labels(profile), seconds=SECONDS)
+
+
+def job_elsewhere(profile: Profile, address: str, access: Access) -> Job:
+    """The job that looks into a database outside of the cluster, as whoever ``access`` lets in."""
+    name, namespace = f"renec-{COMPONENT}", policy.namespace_of(profile)
+    plain = {
+        **variables(profile.backups.assertions, MESSAGE),
+        "PGHOST": address,
+        "PGDATABASE": profile.database.name,
+        "PGSSLMODE": "require",
+    }
+    return Job(
+        name,
+        COMPONENT,
+        image(profile.database.version),
+        SCRIPT,
+        plain,
+        {"PGUSER": (name, "user"), "PGPASSWORD": (name, "password")},
+        labels(profile),
+        seconds=SECONDS,
+        with_it=access.objects(name, COMPONENT, namespace, labels(profile)),
+    )
 
 
 def findings(message: str, assertions: Mapping[str, str]) -> list[Finding]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from renecinfra.platforms.aws.recovery import Instances
-from renecinfra.provision.aws import restore_progress
+from renecinfra.provision.aws import contents, restore_progress
 from renecinfra.provision.aws.restore_planning import plan
 from renecinfra.provision.aws.restoring import check, instances_of, progress_of
 from renecinfra.provision.aws.session import AwsSession
@@ -38,6 +38,7 @@ def drill(session: AwsSession, argv: Sequence[str], instances: Instances | None 
                 found = instances.wait(name, session.reporter.note)
                 findings = (
                     *check(session, found),
+                    *contents.look(session, found, adopted=False),
                     promised(seconds, session.profile.backups.rto.total_seconds()),
                 )
                 require(list(findings), session.name, rehearsed=True)

@@ -1,4 +1,4 @@
-"""`status` in AWS: what AWS says of its parts, and its cluster of what runs there, where that can be asked."""
+"""`status` in AWS: what AWS says of its parts, and its cluster of what runs there, where it can be asked."""
 
 from __future__ import annotations
 

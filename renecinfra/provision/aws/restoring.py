@@ -15,7 +15,7 @@ from renecinfra.errors import RestoreError
 from renecinfra.journal import Run
 from renecinfra.platforms.aws.faults import told
 from renecinfra.platforms.aws.recovery import TAG, TARGET_TAG, Instances, Names, tags_of
-from renecinfra.provision.aws import adopting, bootstrapping, restore_progress
+from renecinfra.provision.aws import adopting, bootstrapping, contents, restore_progress
 from renecinfra.provision.aws.restore_planning import AwsRestorePlan, plan
 from renecinfra.provision.aws.restore_progress import Progress
 from renecinfra.provision.aws.session import AwsSession
@@ -134,7 +134,8 @@ def _go_on(
             instances.wait(names.restored, lambda text: progress.advance(0, text))
             instances.take_over(names.restored, lambda text: progress.advance(0, text))
         with run.step("check"):
-            findings = check(session, instances.wait(names.restored, reporter.note))
+            restored = instances.wait(names.restored, reporter.note)
+            findings = [*check(session, restored), *contents.look(session, restored, adopted=True)]
             require(findings, session.name)
         if not at.touched:
             endpoint = instances.wait(names.restored, lambda _: None).get("Endpoint") or {}
@@ -162,8 +163,7 @@ def _go_on(
 
 
 def check(session: AwsSession, instance: dict[str, Any]) -> list[Finding]:
-    """Whether the restored instance is what the environment needs. Its contents are in subnets that only the
-    cluster reaches: they are for whoever is asked before the cutover."""
+    """Whether the restored instance is what the environment needs; what is in it is ``contents``'s."""
     profile, base = session.profile, f"renec-{session.name}"
     groups = [g["DBParameterGroupName"] for g in instance.get("DBParameterGroups", [])]
     applied = {g.get("ParameterApplyStatus", "in-sync") for g in instance.get("DBParameterGroups", [])}

@@ -16,9 +16,9 @@ from renecinfra import cli
 from renecinfra.kubernetes import rollout
 from renecinfra.platforms.helm_releases import HelmReleases
 from renecinfra.platforms.releases import ReleaseContext
-from renecinfra.provision.aws import eks
+from renecinfra.provision.aws import contents, eks
 from renecinfra.provision.aws.session import AwsSession
-from tests.cluster import api
+from tests.cluster import api, controllers
 from tests.cluster.api import Refusal
 from tests.integration.aws.conftest import (
     PASSWORD,
@@ -176,6 +176,41 @@ def test_a_plan_has_the_releases_too(
     code, planned, _ = run(capsys, "plan", "cloud")
     assert (code, planned["releases"]) == (0, None)
     assert "credentials" in planned["releases_skipped"]
+
+
+def test_what_was_restored_is_looked_into(
+    session: AwsSession,
+    small: Cloud,
+    serving: api.FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small.client("rds").create_db_instance(
+        DBInstanceIdentifier="renec-cloud-restored-1",
+        Engine="postgres",
+        DBInstanceClass="db.m7g.large",
+        AllocatedStorage=20,
+        MasterUsername="renec_admin",
+        ManageMasterUserPassword=True,
+    )
+    listed = small.client("rds").describe_db_instances(DBInstanceIdentifier="renec-cloud-restored-1")
+    (instance,) = listed["DBInstances"]
+    rehearsed = contents.look(session, instance, adopted=False)
+    assert [(one.name, one.ok) for one in rehearsed] == [("opens", True), ("rows", True)]
+    assert "renec-database-login" not in serving.names("ConfigMap"), "a rehearsal changes no login"
+
+    monkeypatch.setitem(
+        controllers.SAID, "restore-check", "version\t16.4\nrecovery\tf\ncontents\tERROR: gone\n"
+    )
+    found = contents.look(session, instance, adopted=True)
+    assert [(one.name, one.ok) for one in found] == [("opens", True), ("rows", False)]
+    assert "renec-database-login" in serving.names("ConfigMap")
+    for kind in ("Job", "Secret", "NetworkPolicy"):
+        assert not {"renec-restore-check", "renec-database-login"} & serving.names(kind), kind
+
+    serving.refusals.append(Refusal(401, "Unauthorized", "Unauthorized"))
+    (skipped,) = contents.look(session, instance, adopted=True)
+    assert skipped.ok
+    assert skipped.detail.startswith("not looked at: ")
 
 
 @pytest.mark.timeout(600)
