@@ -9,7 +9,9 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -198,3 +200,19 @@ class Lab:
 
     def now(self) -> datetime:
         return self.sql("SELECT clock_timestamp()")[0][0]
+
+
+@contextlib.contextmanager
+def running(*statements: str) -> Iterator[Lab]:
+    """A lab that is up, after these statements; gone when the block ends."""
+    root = Path(tempfile.mkdtemp(prefix="renec-lab-", dir="/var/tmp"))
+    root.chmod(0o755)
+    made = Lab(root / "x")
+    try:
+        made.up()
+        for statement in statements:
+            made.sql(statement)
+        yield made
+    finally:
+        made.down()
+        shutil.rmtree(root)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from renecinfra.secrets.store import SecretVersion
 from renecinfra.sensitive import Secret
 from renecinfra.workspace import Workspace
 
-from .lab import ENVIRONMENT, Lab
+from .lab import ENVIRONMENT, Lab, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[3]
@@ -24,18 +22,12 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def lab():
-    root = Path(tempfile.mkdtemp(prefix="renec-lab-", dir="/var/tmp"))
-    root.chmod(0o755)
-    made = Lab(root / "x")
-    try:
-        made.up()
-        # RDS' administrator is no superuser, and neither owns the database nor may do so by itself.
-        made.sql("CREATE ROLE renec_admin LOGIN CREATEROLE CREATEDB")
-        made.sql("CREATE DATABASE renec OWNER renec_admin")
+    with running(
+        # RDS' administrator is no superuser.
+        "CREATE ROLE renec_admin LOGIN CREATEROLE CREATEDB",
+        "CREATE DATABASE renec OWNER renec_admin",
+    ) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
 def login(password: str = "a-password-of-the-application", *overrides: str) -> Login:

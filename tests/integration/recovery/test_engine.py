@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,23 +11,17 @@ from renecinfra.errors import RenecError
 from renecinfra.recovery.engine.beside import Beside
 from renecinfra.recovery.engine.recipe import Recipe
 
-from .lab import Lab
+from .lab import running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
 def lab():
-    root = Path(tempfile.mkdtemp(prefix="renec-lab-", dir="/var/tmp"))
-    root.chmod(0o755)
-    made = Lab(root / "x")
-    try:
-        made.up()
-        made.sql("CREATE TABLE t (n int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+    with running(
+        "CREATE TABLE t (n int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())",
+    ) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from renecinfra.platforms.kubernetes import restore_check
 
-from .lab import ENVIRONMENT, Lab
+from .lab import ENVIRONMENT, Lab, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 ASSERTIONS = {
@@ -25,17 +23,11 @@ ASSERTIONS = {
 
 @pytest.fixture(scope="module")
 def lab():
-    root = Path(tempfile.mkdtemp(prefix="renec-lab-", dir="/var/tmp"))
-    root.chmod(0o755)
-    made = Lab(root / "x")
-    try:
-        made.up()
-        made.sql("CREATE TABLE t AS SELECT generate_series(1, 3) AS n")
-        made.sql('CREATE SCHEMA "A b"; CREATE TABLE "A b"."C" AS SELECT 1 AS n')
+    with running(
+        "CREATE TABLE t AS SELECT generate_series(1, 3) AS n",
+        'CREATE SCHEMA "A b"; CREATE TABLE "A b"."C" AS SELECT 1 AS n',
+    ) as made:
         yield made
-    finally:
-        made.down()
-        shutil.rmtree(root)
 
 
 def ask(lab: Lab, tmp_path: Path, **more: str) -> str:
