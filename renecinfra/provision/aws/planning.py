@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from renecinfra.hooks.catalog import aws_hooks
 from renecinfra.platforms.aws import costs, preflight
 from renecinfra.platforms.aws import variables as values
 from renecinfra.platforms.aws.costs import Estimate
@@ -18,7 +19,9 @@ from renecinfra.provision.aws.session import AwsSession
 from renecinfra.provision.reviewing import provenance, review_releases, review_terraform
 from renecinfra.provision.telling import tell_planning
 from renecinfra.rendering import Bundle
-from renecinfra.review.change import Review, review
+from renecinfra.review.change import Change, Review, review
+from renecinfra.review.grades import load_grades
+from renecinfra.review.grading import hook_changes
 from renecinfra.sensitive import Secret
 from renecinfra.terraform.plan import Plan
 
@@ -104,6 +107,7 @@ def make_plan(session: AwsSession, *, applying: bool = False, password: Secret |
         seen = releases.look(session)
         changes = list(review_terraform(session, plan).changes)
         changes += review_releases(session, seen.plan).changes if seen.plan is not None else ()
+        changes += _hooks(session) if changes else ()
     except BaseException:
         plan_file.unlink(missing_ok=True)
         raise
@@ -117,6 +121,13 @@ def make_plan(session: AwsSession, *, applying: bool = False, password: Secret |
         provenance(session, plan.terraform_version),
         seen,
     )
+
+
+def _hooks(session: AwsSession) -> Iterator[Change]:
+    settings: Mapping[str, Any] = dict(session.profile.hooks)
+    names = (hook.name for hook in aws_hooks())
+    grades = load_grades(session.workspace.templates)
+    return hook_changes((name for name in names if settings[name].enabled), grades)
 
 
 def look(session: AwsSession, *, applying: bool) -> list[Finding]:
