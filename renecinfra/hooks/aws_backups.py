@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from renecinfra.hooks.protocol import AwsHookContext, Check
-from renecinfra.platforms.aws.databases import copied_backups, instances
+from renecinfra.platforms.aws.databases import TRAILING, copied_backups, instances
 from renecinfra.platforms.aws.faults import code_of, told
 from renecinfra.profiles.base import format_duration
 
-_TRAILING: Final = timedelta(minutes=10)
-"""RDS ships its log every five minutes, so that the newest point to restore to is this far behind at most."""
 _FIRST_BACKUP: Final = timedelta(hours=26)
 """A new environment has its first copy and its first vault's backup after the first night."""
 _MISSING: Final = ("ReplicationConfigurationNotFoundError", "404", "NoSuchBucket")
@@ -57,7 +55,7 @@ def _created(instance: dict[str, Any]) -> datetime:
 def _own(context: AwsHookContext, primary: dict[str, Any]) -> list[Check]:
     wanted, kept = context.profile.backups.retention.days, int(primary.get("BackupRetentionPeriod", 0))
     newest = primary.get("LatestRestorableTime")
-    allowed = max(context.profile.backups.rpo, _TRAILING)
+    allowed = max(context.profile.backups.rpo, TRAILING)
     if isinstance(newest, datetime):
         behind = datetime.now(UTC) - newest
         detail = f"{format_duration(timedelta(seconds=max(0, int(behind.total_seconds()))))} behind"

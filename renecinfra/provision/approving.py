@@ -141,7 +141,9 @@ class Approval:
             saved.require_equal(self._document(session), planned(session, made))
         guards.require_allowed(made.review, self.allowed)
         require_policy(session, made)
-        guards.require_backup(session.profile, made.review, lambda: backup_age(session))
+        guards.require_backup(
+            session.profile, made.review, lambda: backup_age(session), trailing=_trailing(session)
+        )
         if self.plan is None and not made.empty:
             self.ask(made)
 
@@ -172,13 +174,22 @@ def require_policy(session: Environment, made: Reviewed) -> None:
         )
 
 
+def _trailing(session: Environment) -> timedelta:
+    if session.profile.platform.kind != "aws":
+        return timedelta(0)
+    from renecinfra.platforms.aws.databases import TRAILING
+
+    return TRAILING
+
+
 def backup_age(session: Environment) -> timedelta | None:
     """How much going back to the newest restorable state would lose; None where nobody can tell.
 
-    On the local platform, from what the backups service saw last, plus the time since; in AWS, from what RDS
-    says now: nothing is assumed.
+    On the local platform, from what the repositories have now; in AWS, from what RDS says now; on a cluster,
+    from the newest backup that is complete, because nobody tells how far its archive reaches.
     """
     from renecinfra.provision.aws.session import AwsSession
+    from renecinfra.provision.kubernetes.session import ClusterSession
 
     if isinstance(session, AwsSession):
         from renecinfra.provision.aws.restoring import instances_of
@@ -188,6 +199,10 @@ def backup_age(session: Environment) -> timedelta | None:
         except RestoreError:
             return None
         return None if latest is None else datetime.now(UTC) - latest
+    if isinstance(session, ClusterSession):
+        from renecinfra.provision.kubernetes.database_backups import newest_age
+
+        return newest_age(session)
     if not isinstance(session, Session):
         return None
     from renecinfra.provision.recoverable import recoverable_age

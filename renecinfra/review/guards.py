@@ -41,8 +41,12 @@ def require_allowed(review: Review, allowed: Collection[str]) -> None:
         )
 
 
-def require_backup(profile: Profile, review: Review, age: BackupAge) -> None:
+def require_backup(
+    profile: Profile, review: Review, age: BackupAge, *, trailing: timedelta = timedelta(0)
+) -> None:
     """Before data is lost, what could bring it back must be younger than the profile's RPO.
+
+    ``trailing`` is how far the platform's own backups are behind at the best of times.
 
     An environment whose profile says that it has no backups has said that its data may go.
 
@@ -59,7 +63,7 @@ def require_backup(profile: Profile, review: Review, age: BackupAge) -> None:
             hint="take a backup that this version of renecinfra can see, or set backups.enabled to false in "
             "the profile, where the data may go",
         )
-    if found > rpo:
+    if found > max(rpo, trailing):
         raise ToolError(
             "backup-too-old",
             f"data of {review.environment} would be lost, and its newest backup is {format_duration(found)} "

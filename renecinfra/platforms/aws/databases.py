@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from renecinfra.platforms.aws.clients import Aws
 from renecinfra.platforms.aws.faults import told
+
+TRAILING: Final = timedelta(minutes=10)
+"""RDS ships its log every five minutes, so that the newest point to restore to is this far behind at most."""
 
 
 def instances(aws: Aws, database: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from renecinfra.kubernetes.places import NAME
@@ -70,6 +70,21 @@ def window(session: ClusterSession, server: str) -> Window:
     listed = [_backup(one) for one in session.cluster.objects(BACKUPS, namespace)]
     listed.sort(key=lambda one: one.started or datetime.min.replace(tzinfo=UTC), reverse=True)
     return Window(_time(known.get("firstRecoverabilityPoint")), tuple(listed))
+
+
+def newest_age(session: ClusterSession) -> timedelta | None:
+    """How old the newest complete backup of what serves is; None where there is none.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    current = session.places().current
+    stopped = [
+        one.stopped
+        for one in window(session, current.server).backups
+        if one.cluster == current.name and one.id and one.stopped is not None
+    ]
+    return datetime.now(UTC) - max(stopped) if stopped else None
 
 
 def _backup(one: dict[str, Any]) -> ClusterBackup:

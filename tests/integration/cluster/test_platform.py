@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from renecinfra.kubernetes.backends import in_cluster
 from renecinfra.kubernetes.catalogue import Rendering
 from renecinfra.profiles.loading import load
 from renecinfra.profiles.policy.secrets import references
+from renecinfra.provision import approving
 from renecinfra.provision.kubernetes import restoring
 from renecinfra.provision.kubernetes.session import ClusterSession
+from renecinfra.provision.opening import open_platform
 from renecinfra.rendering import Renderer
+from renecinfra.reporting import SilentReporter
 from renecinfra.secrets.store import SecretVersion
 from renecinfra.sensitive import Secret
 from renecinfra.workspace import Workspace
@@ -412,7 +416,17 @@ def test_a_drill_recovers_beside_and_leaves_nothing(
     assert code == 0, done
     code, told, _ = run(capsys, "drill", "site")
     assert (code, told["error"]["id"]) == (9, "restore-no-backup")
+    session = open_platform(Workspace(workspace), "site", SilentReporter())
+    assert approving.backup_age(session) is None
     backed_up(server, "site")
+    done = {"phase": "completed", "backupId": "20261120T013000", "stoppedAt": "2026-11-20T01:31:00Z"}
+    of = {"cluster": {"name": "renec-postgresql"}}
+    server.put(
+        "postgresql.cnpg.io/v1", "backups", "renec", {"metadata": {"name": "b"}, "spec": of, "status": done}
+    )
+    age = approving.backup_age(session)
+    assert age is not None
+    assert age > timedelta(0)
     code, done, _ = run(capsys, "drill", "site")
     assert code == 0, done
     assert {one["name"]: one["ok"] for one in done["findings"]}["RTO"] is True
