@@ -2,7 +2,7 @@
 and a backup against pg_dump.
 
 RENECINFRA_BENCHMARK_MIB has the databases' sizes, such as "1024,5120,10240"; 256 unless given. It takes five
-times the largest as room in /var/tmp.
+times the largest as room in /var/tmp. RENECINFRA_BENCHMARK_TABLES says in how many tables; 4 unless given.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tests.integration.recovery.lab import Lab
 SIZES = [int(size) for size in os.environ.get("RENECINFRA_BENCHMARK_MIB", "256").split(",")]
 # Bytes of a row of the filler with its header and its md5 texts; a size is approximate, and printed as it is.
 ROWS_PER_MIB = 3100
+# A table's file is brought, and a table is dumped, by one process: of a single one nothing is shared out.
+TABLES = int(os.environ.get("RENECINFRA_BENCHMARK_TABLES", "4"))
 
 
 def run() -> Iterator[Result]:
@@ -41,10 +43,11 @@ def run() -> Iterator[Result]:
 
 
 def _of_size(lab: Lab, root: Path, size: int) -> Iterator[Result]:
-    lab.sql(
-        "CREATE TABLE filler AS SELECT i, md5(i::text) || repeat(md5((i * 7)::text), 8) AS t"
-        f" FROM generate_series(1, {size * ROWS_PER_MIB}) AS i"
-    )
+    for number in range(TABLES):
+        lab.sql(
+            f"CREATE TABLE filler_{number} AS SELECT i, md5(i::text) || repeat(md5((i * 7)::text), 8) AS t"
+            f" FROM generate_series(1, {size * ROWS_PER_MIB // TABLES}) AS i"
+        )
     lab.sql("CHECKPOINT")
     lab.archived(600)
     backed_up = _timed(lambda: lab.backrest.backup("full", timeout=1800))
@@ -60,7 +63,9 @@ def _of_size(lab: Lab, root: Path, size: int) -> Iterator[Result]:
     yield Result("restore to the end of a backup over cp", restored / copied, "x", 1.5, detail)
 
     started = time.perf_counter()
-    lab.sql(f"UPDATE filler SET t = t || 'x' WHERE i < {min(size, 1024) * ROWS_PER_MIB // 2}")
+    for number in range(TABLES):
+        rows = min(size, 1024) * ROWS_PER_MIB // 2 // TABLES
+        lab.sql(f"UPDATE filler_{number} SET t = t || 'x' WHERE i < {rows}")
     lab.archived(600)
     elapsed = time.perf_counter() - started
     archived = max(one.last for one in lab.backrest.info().archives if one.last)
