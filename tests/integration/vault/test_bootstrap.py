@@ -263,7 +263,7 @@ def test_killed_at_a_request_the_next_run_finishes(
     usable(server)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1200)
 def test_killed_at_every_request_the_next_run_finishes(
     server: Server, monkeypatch: pytest.MonkeyPatch
