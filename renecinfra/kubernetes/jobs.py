@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,12 @@ MESSAGE: Final = "/dev/termination-log"
 _USER: Final = 26
 """The user that these images run as."""
 _POLL: Final = 2.0
+_PATIENCE: Final = 30.0
+_FATAL: Final = ("image-pull", "secret-missing", "cluster-security", "cluster-quota")
 _COMPONENT: Final = "app.kubernetes.io/component"
+_RUN: Final = "renec.io/run"
+"""Tells a run's pods from those of the one before, which can outlive their job for a moment."""
+_PLURALS: Final = {"Secret": "secrets", "NetworkPolicy": "networkpolicies"}
 Note = Callable[[str], None]
 """Told how far something is."""
 
@@ -51,8 +57,11 @@ class Job:
     seconds: int
     with_it: Sequence[Mapping[str, Any]] = field(default=())
 
-    def manifest(self, namespace: str) -> dict[str, Any]:
-        """The job's own object; it holds no secret, and may run in a namespace of restricted pods."""
+    def manifest(self, namespace: str, mark: str = "") -> dict[str, Any]:
+        """The job's own object; it holds no secret, and may run in a namespace of restricted pods.
+
+        ``mark`` is of one run alone.
+        """
         env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in self.plain.items()]
         env += [
             {"name": name, "valueFrom": {"secretKeyRef": {"name": where, "key": key}}}
@@ -90,7 +99,7 @@ class Job:
             "backoffLimit": 0,
             "activeDeadlineSeconds": self.seconds,
             "ttlSecondsAfterFinished": 3600,
-            "template": {"metadata": {"labels": marks}, "spec": pod},
+            "template": {"metadata": {"labels": {**marks, _RUN: mark}}, "spec": pod},
         }
         metadata = {"name": self.name, "namespace": namespace, "labels": marks}
         return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
@@ -143,14 +152,14 @@ def run(cluster: Cluster, namespace: str, job: Job, note: Note) -> str:
     Raises:
         ClusterError: the cluster refuses, or the job does not start or end.
     """
-    started = time.monotonic()
+    started, mark = time.monotonic(), secrets.token_hex(4)
     _remove(cluster, namespace, job)  # of a run that was cut off: a job cannot change
     try:
-        items = [*job.with_it, job.manifest(namespace)]
+        items = [*job.with_it, job.manifest(namespace, mark)]
         cluster.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), namespace)
-        while (message := _message(cluster, namespace, job)) is None:
+        while (message := _message(cluster, namespace, job, mark)) is None:
             seconds = time.monotonic() - started
-            if seconds > job.seconds:
+            if seconds > job.seconds or (seconds > _PATIENCE and _hopeless(cluster, namespace, job)):
                 raise _failure(cluster, namespace, job)
             note(f"for {seconds:.0f} s")
             time.sleep(_POLL if seconds > _POLL else 0.2)
@@ -159,20 +168,26 @@ def run(cluster: Cluster, namespace: str, job: Job, note: Note) -> str:
         _remove(cluster, namespace, job)
 
 
-def _message(cluster: Cluster, namespace: str, job: Job) -> str | None:
+def _message(cluster: Cluster, namespace: str, job: Job, mark: str) -> str | None:
     """What the job's pod said at its end; None while it has not ended."""
     listed = cluster.objects("jobs", namespace)
     one = next((one for one in listed if one["metadata"]["name"] == job.name), {})
     ended = {c["type"] for c in one.get("status", {}).get("conditions", []) if c["status"] == "True"}
     if not ended & {"Complete", "Failed"}:
         return None
-    for pod in cluster.objects("pods", namespace, f"{_COMPONENT}={job.component}"):
+    for pod in cluster.objects("pods", namespace, f"{_RUN}={mark}"):
         for container in pod.get("status", {}).get("containerStatuses", []):
             if "terminated" in container["state"]:
                 return str(container["state"]["terminated"].get("message", ""))
     if "Failed" in ended:
         raise _failure(cluster, namespace, job)
     return ""
+
+
+def _hopeless(cluster: Cluster, namespace: str, job: Job) -> bool:
+    """Whether the job's pod waits for what does not come by itself; room on a node may."""
+    found = cluster.diagnose(namespace)
+    return any(one.id in _FATAL and job.name in one.where for one in found)
 
 
 def _failure(cluster: Cluster, namespace: str, job: Job) -> ClusterError:
@@ -185,11 +200,8 @@ def _failure(cluster: Cluster, namespace: str, job: Job) -> ClusterError:
 
 
 def _remove(cluster: Cluster, namespace: str, job: Job) -> None:
-    mine = {
-        ("jobs", job.name),
-        *((f"{one['kind'].lower()}s", one["metadata"]["name"]) for one in job.with_it),
-    }
-    for kind, name in sorted(mine):
-        plural = "networkpolicies" if kind == "networkpolicys" else kind
-        if any(one["metadata"]["name"] == name for one in cluster.objects(plural, namespace)):
-            cluster.read(cluster.kubectl.delete(plural, (name,), namespace), seconds=180)
+    """The job first: what it needs goes after it."""
+    mine = [(_PLURALS[one["kind"]], one["metadata"]["name"]) for one in job.with_it]
+    for kind, name in [("jobs", job.name), *mine]:
+        if any(one["metadata"]["name"] == name for one in cluster.objects(kind, namespace)):
+            cluster.read(cluster.kubectl.delete(kind, (name,), namespace), seconds=180)
