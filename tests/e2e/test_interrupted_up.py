@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = int(os.environ.get("RENECINFRA_CHAOS_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("RENECINFRA_CHAOS_ROUNDS", "5"))
 SEED = int(os.environ.get("RENECINFRA_CHAOS_SEED", "20261124"))
 
 

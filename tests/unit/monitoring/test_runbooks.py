@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RULES = ROOT / "templates" / "monitoring" / "rules"
 ALERTS = sorted(path.name.removesuffix(".yaml.j2") for path in RULES.glob("[A-Z]*.yaml.j2"))
-COMMANDS = {"backup", "drill", "status", "logs", "restart", "up", "doctor", "render"}
+COMMANDS = {"backup", "drill", "history", "status", "logs", "restart", "up", "doctor", "render"}
 
 
 def test_one_runbook_for_each_alert() -> None:
