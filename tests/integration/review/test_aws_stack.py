@@ -6,7 +6,10 @@ touch different resources share a plan: every pending change of it must be one t
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -39,6 +42,7 @@ class Lab:
     environment: str
     terraform: Terraform
     directory: Path
+    environ: dict[str, str]
 
     def write(
         self, overrides: Sequence[str], *, version: int = VERSION, protected: bool | None = None
@@ -60,7 +64,7 @@ def make_lab(environment: str, directory: Path) -> Lab:
     environ = {**os.environ, **mirror.environment, "TF_VAR_redis_password": "x" * 20}
     root = directory / "stack"
     terraform = Terraform(find_terraform(os.environ), root / stack.ROOT, environ=environ)
-    lab = Lab(environment, terraform, root)
+    lab = Lab(environment, terraform, root, environ)
     lab.write([])
     terraform.init()
     terraform.plan(directory / "first")
@@ -345,6 +349,28 @@ def test_nothing_and_a_new_password(prod: Lab) -> None:
     assert not prod.review().changes
     prod.write([], version=VERSION + 1)
     require(prod.review(), {f"{GROUP}[*": "update caution"})
+
+
+def test_other_nodes_are_there_before_these_go(prod: Lab) -> None:
+    """Else the application has no node at all meanwhile."""
+    program = shutil.which("terraform")
+    if program is None:
+        pytest.skip("no terraform on PATH: the bundled one shows no order of its actions")
+    prod.write(["platform.node_type=m7i.xlarge"])
+    prod.review()
+    shown = subprocess.run(
+        [program, "show", "-json", str(prod.directory / "plan")],
+        cwd=prod.directory / stack.ROOT,
+        env=prod.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    changes = {
+        one["address"]: one["change"]["actions"] for one in json.loads(shown.stdout)["resource_changes"]
+    }
+    assert changes[NODES] == ["create", "delete"]
 
 
 def test_another_network_is_refused_without_consent(prod: Lab) -> None:
