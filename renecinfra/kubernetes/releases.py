@@ -86,6 +86,11 @@ class ReleasesPlan:
         """Whether there is nothing to do."""
         return not self.pending
 
+    @property
+    def marks(self) -> list[str]:
+        """What is done to which release, for digests; the objects are compared one by one."""
+        return [f"{one.release.name} {one.action} {one.release.chart.label}" for one in self.pending]
+
     def document(self) -> list[dict[str, Any]]:
         """For machines."""
         return [one.document() for one in self.releases]

@@ -23,7 +23,7 @@ from renecinfra.recovery.engine.checking import Finding
 
 
 def look(session: AwsSession, instance: dict[str, Any], *, adopted: bool) -> list[Finding]:
-    """Look into a restored database as its administrator; nothing is wrong where that cannot be done.
+    """Look into a restored database as its administrator; nothing is wrong where it cannot be asked at all.
 
     Args:
         session: the environment's.
@@ -44,6 +44,8 @@ def look(session: AwsSession, instance: dict[str, Any], *, adopted: bool) -> lis
                 adopted=adopted,
             )
     except (ClusterError, ToolError) as error:
+        if error.id == "database-login":
+            return [Finding("login", False, error.message)]
         session.reporter.warn(f"the contents of {name} were not looked at: {error.message}")
         if adopted:
             session.reporter.warn(

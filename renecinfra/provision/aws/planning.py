@@ -45,8 +45,7 @@ class AwsPlan:
         planned = self.releases.plan
         if planned is None:
             return self.terraform.digest
-        texts = [f"{one.release.name} {one.action} {one.release.chart.label}" for one in planned.pending]
-        return hashlib.sha256("\n".join((self.terraform.digest, *texts)).encode()).hexdigest()
+        return hashlib.sha256("\n".join((self.terraform.digest, *planned.marks)).encode()).hexdigest()
 
     @property
     def policed(self) -> tuple[Bundle | None, Plan | None]:

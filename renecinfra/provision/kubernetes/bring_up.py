@@ -41,10 +41,7 @@ class ClusterPlan:
     @property
     def digest(self) -> str:
         """Of the changes, which are compared one by one as well."""
-        texts = [
-            f"{one.release.name} {one.action} {one.release.chart.label}" for one in self.releases.pending
-        ]
-        return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.releases.marks).encode()).hexdigest()
 
     @property
     def policed(self) -> tuple[Bundle | None, Plan | None]:

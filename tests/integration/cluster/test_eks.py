@@ -207,6 +207,14 @@ def test_what_was_restored_is_looked_into(
     for kind in ("Job", "Secret", "NetworkPolicy"):
         assert not {"renec-restore-check", "renec-database-login"} & serving.names(kind), kind
 
+    # A database that does not take the login is not right, whatever else could be asked of it.
+    serving.objects.pop(("v1", "configmaps", "renec", "renec-database-login"))
+    with monkeypatch.context() as patch:
+        patch.setitem(controllers.SAID, "database-login", "psql: error: the database system is shut down")
+        (refused,) = contents.look(session, instance, adopted=True)
+    assert not refused.ok
+    assert "shut down" in refused.detail
+
     serving.refusals.append(Refusal(401, "Unauthorized", "Unauthorized"))
     (skipped,) = contents.look(session, instance, adopted=True)
     assert skipped.ok

@@ -202,6 +202,16 @@ class Lab:
         return self.sql("SELECT clock_timestamp()")[0][0]
 
 
+def as_client(lab: Lab, more: dict[str, str]) -> dict[str, str]:
+    """The environment of a script that asks the lab's server by psql."""
+    own = {
+        "PATH": f"{Path(lab.programs['psql']).parent}:{ENVIRONMENT['PATH']}",
+        "PGHOST": str(lab.socket),
+        "PGPORT": "5499",
+    }
+    return {**ENVIRONMENT, **own, **more}
+
+
 @contextlib.contextmanager
 def running(*statements: str) -> Iterator[Lab]:
     """A lab that is up, after these statements; gone when the block ends."""

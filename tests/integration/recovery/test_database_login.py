@@ -14,7 +14,7 @@ from renecinfra.secrets.store import SecretVersion
 from renecinfra.sensitive import Secret
 from renecinfra.workspace import Workspace
 
-from .lab import ENVIRONMENT, Lab, running
+from .lab import Lab, as_client, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 ROOT = Path(__file__).parents[3]
@@ -38,19 +38,15 @@ def login(password: str = "a-password-of-the-application", *overrides: str) -> L
 
 def make(lab: Lab, tmp_path: Path, wanted: Login, **more: str) -> str:
     message = tmp_path / "message"
+    who = {
+        "PGHOST": str(lab.socket),
+        "PGUSER": "renec_admin",
+        "PGSSLMODE": "disable",
+        "APP_VERIFIER": wanted.verifier,
+    }
     done = subprocess.run(
         ["sh", "-c", database_login.SCRIPT],
-        env={
-            **ENVIRONMENT,
-            **wanted.variables(str(message)),
-            "PATH": f"{Path(lab.programs['psql']).parent}:{ENVIRONMENT['PATH']}",
-            "PGHOST": str(lab.socket),
-            "PGPORT": "5499",
-            "PGUSER": "renec_admin",
-            "PGSSLMODE": "disable",
-            "APP_VERIFIER": wanted.verifier,
-            **more,
-        },
+        env=as_client(lab, {**wanted.variables(str(message)), **who, **more}),
         check=False,
         timeout=60,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from renecinfra.platforms.kubernetes import restore_check
 
-from .lab import ENVIRONMENT, Lab, running
+from .lab import Lab, as_client, running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 ASSERTIONS = {
@@ -32,19 +32,10 @@ def lab():
 
 def ask(lab: Lab, tmp_path: Path, **more: str) -> str:
     message = tmp_path / "message"
-    binaries = Path(lab.programs["psql"]).parent
+    who = {"PGUSER": "postgres", "PGDATABASE": "postgres"}
     subprocess.run(
         ["sh", "-c", restore_check.SCRIPT],
-        env={
-            **ENVIRONMENT,
-            **restore_check.variables(ASSERTIONS, str(message)),
-            "PATH": f"{binaries}:{ENVIRONMENT['PATH']}",
-            "PGHOST": str(lab.socket),
-            "PGPORT": "5499",
-            "PGUSER": "postgres",
-            "PGDATABASE": "postgres",
-            **more,
-        },
+        env=as_client(lab, {**restore_check.variables(ASSERTIONS, str(message)), **who, **more}),
         check=True,
         timeout=60,
     )
