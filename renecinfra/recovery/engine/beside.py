@@ -37,6 +37,8 @@ _SOCKET_NAME: Final = 5432
 _LOG_LINES: Final = 15
 _SHARE: Final = re.compile(r"restore (?:zeroed )?file .*\(\S+, ([0-9.]+)%\)")
 _FETCHERS_MOST: Final = 16
+# With pgBackRest's own 1 MiB, 1 GB took 1.5 to 2.6 s, with this 1.5 s each time: buffers that fit the caches.
+_BUFFER: Final = "256KiB"
 
 
 class Beside:
@@ -81,6 +83,7 @@ class Beside:
         self.files.make_directory(self.cluster)
         options = ["--type=none", "--log-level-console=detail", *self._own_paths()]
         options.append(f"--process-max={_fetchers(os.cpu_count() or 1)}")
+        options.append(f"--buffer-size={_BUFFER}")
         options += ["--delta"] if again else []
         argv = restore_argv(
             self.database,
@@ -170,19 +173,24 @@ class Beside:
         archived = Segment.parse(recipe.archived) if recipe.archived else None
         self.files.make_directory(self.directory / "spool")
         script = restore_command.script(
-            self.archive_get(), archived, [Path(source) for source in recipe.sources]
+            self.archive_get(),
+            archived,
+            [Path(source) for source in recipe.sources],
+            ahead=self.archive_get(ahead=True),
         )
+        # What an earlier start was given last says nothing of this one.
+        self.files.remove(self.directory / "given")
         self.files.write(self.directory / "restore_command.sh", script)
 
-    def archive_get(self) -> list[str]:
-        """The command that takes a file from the archive, without the file's name and the path."""
+    def archive_get(self, *, ahead: bool = False) -> list[str]:
+        """The command that takes a file from the archive, without the file's name and the path.
+
+        With ``ahead`` it brings those that follow too, into a spool of its own.
+        """
         from renecinfra.recovery.repository import base_argv
 
-        options = [
-            f"--pg1-path={self.cluster}",
-            f"--spool-path={self.directory / 'spool'}",
-            *self._own_paths(),
-        ]
+        spool = [f"--spool-path={self.directory / 'spool'}"] if ahead else ["--no-archive-async"]
+        options = [f"--pg1-path={self.cluster}", *spool, *self._own_paths()]
         scrubbed = ["env", "-i", f"PATH={_PATH}", "LC_ALL=C.UTF-8", "TZ=UTC"]
         return [*scrubbed, *base_argv(self.database, "archive-get", [*options, "--log-level-console=warn"])]
 

@@ -94,3 +94,30 @@ def test_an_empty_archive_has_no_gap(fetch):
 
 def test_the_setting_quotes_the_path(tmp_path):
     assert restore_command.setting(tmp_path / "100% sure" / "f.sh").endswith("100%% sure/f.sh' %f %p")
+
+
+def test_reading_ahead_begins_after_a_few_and_not_for_what_was_just_given(tmp_path):
+    place = tmp_path / "a place"
+    place.mkdir()
+    (place / "get").write_text('echo "$1 $2" >>"$0.log"; echo x >"$3"\n')
+    commands = (["sh", str(place / "get"), "alone"], ["sh", str(place / "get"), "ahead"])
+    script = place / "fetch.sh"
+    script.write_text(restore_command.script(commands[0], LAST, [], ahead=commands[1]))
+    asked = [f"00000001000000000000000{number}" for number in (1, 2, 3, 4, 5, 6, 6)]
+    for name in asked:
+        subprocess.run(["sh", script, name, place / "target"], check=True, timeout=20)
+    kinds = ["alone"] * 4 + ["ahead"] * 2 + ["alone"]
+    told = (place / "get.log").read_text().splitlines()
+    assert told == [f"{kind} {name}" for kind, name in zip(kinds, asked, strict=True)]
+
+
+@pytest.mark.parametrize("given", ["0 none", "9 0000000100000000000000FD"])
+def test_reading_ahead_keeps_the_exit_code(tmp_path, given):
+    (tmp_path / "given").write_text(f"{given}\n")
+    script = tmp_path / "fetch.sh"
+    commands = (["sh", "-c", "exit 25"], ["sh", "-c", "exit 1"])
+    script.write_text(restore_command.script(commands[0], None, [], ahead=commands[1]))
+    done = subprocess.run(
+        ["sh", script, "0000000100000000000000FE", tmp_path / "t"], check=False, timeout=20
+    )
+    assert done.returncode == (restore_command.ABORT if given.startswith("0") else 1)
