@@ -65,9 +65,9 @@ exit 1
 """
 
 
-# Reading ahead takes a process that is started and waited for: 0.4 s (two cores), where one segment alone takes
-# less than 0.1 s. Two kinds of segment are not worth it: the first ones, which are often all that is needed, and
-# the last one, for which PostgreSQL asks again when it begins a new timeline.
+# Reading ahead takes a process that is started and waited for: 0.4 s (two cores), where one segment alone
+# takes less than 0.1 s. Two kinds of segment are not worth it: the first ones, which are often all that is
+# needed, and the last one, for which PostgreSQL asks again when it begins a new timeline.
 _FETCH: Final = """\
 {get} "$file" "$path" && exit 0
 """
