@@ -117,7 +117,5 @@ def test_reading_ahead_keeps_the_exit_code(tmp_path, given):
     script = tmp_path / "fetch.sh"
     commands = (["sh", "-c", "exit 25"], ["sh", "-c", "exit 1"])
     script.write_text(restore_command.script(commands[0], None, [], ahead=commands[1]))
-    done = subprocess.run(
-        ["sh", script, "0000000100000000000000FE", tmp_path / "t"], check=False, timeout=20
-    )
+    done = subprocess.run(["sh", script, "0000000100000000000000FE", tmp_path / "t"], check=False, timeout=20)
     assert done.returncode == (restore_command.ABORT if given.startswith("0") else 1)
