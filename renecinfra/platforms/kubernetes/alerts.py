@@ -23,6 +23,8 @@ from renecinfra.secrets import policy
 RULES: Final = ("recording", "ApiErrorRate", "ApiLatency")
 RECOVERY: Final = ("PostgresDown", "ReplicationLag", "ArchiveStalled", "BackupStale", "DrillStale")
 """By what CloudNativePG and its plugin for backups measure, where PostgreSQL is in the cluster."""
+RECOVERY_ELSEWHERE: Final = ("DrillStale",)
+"""Where PostgreSQL is RDS's: it takes the backups itself, but nobody rehearses a restore by itself."""
 _DRILL: Final = "renec-drill"
 
 
@@ -41,13 +43,13 @@ def alert_objects(profile: Profile, renderer: Renderer) -> dict[str, str]:
         )
         for name in RULES
     }
-    if isinstance(profile.platform, KubernetesPlatform) and profile.backups.enabled:
+    if profile.backups.enabled:
         more = {
             **context,
             "namespace": policy.namespace_of(profile),
             "instances": profile.database.replicas + 1,
         }
-        for name in RECOVERY:
+        for name in RECOVERY if isinstance(profile.platform, KubernetesPlatform) else RECOVERY_ELSEWHERE:
             rendered = renderer.render(f"kubernetes/alerts/rules/{name}.yaml.j2", more)
             found[f"rule-{name.lower()}"] = _rule(profile, name, rendered)
     monitoring = profile.monitoring

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from renecinfra.errors import ClusterError, ToolError
 from renecinfra.platforms.aws.recovery import Instances
-from renecinfra.provision.aws import contents, restore_progress
+from renecinfra.provision.aws import contents, eks, restore_progress
 from renecinfra.provision.aws.restore_planning import plan
 from renecinfra.provision.aws.restoring import check, instances_of, progress_of
 from renecinfra.provision.aws.session import AwsSession
+from renecinfra.provision.kubernetes import drilling
 from renecinfra.provision.rehearsal import Rehearsal, promised
 from renecinfra.recovery.engine.checking import require
 from renecinfra.recovery.targets import LatestTarget
@@ -45,4 +47,19 @@ def drill(session: AwsSession, argv: Sequence[str], instances: Instances | None 
         finally:
             with run.step("remove"), session.reporter.step(f"Deleting {name}"):
                 instances.delete(name, snapshot=None)
+        with run.step("record"):
+            record(session, seconds)
         return Rehearsal(session.name, made.target, seconds, made.lost, findings)
+
+
+def record(session: AwsSession, seconds: float) -> None:
+    """Keep a good drill in the cluster, for the alert on its age; where it cannot be, that is said."""
+    if not session.profile.releases.monitoring:
+        return
+    try:
+        with eks.opened(session) as opened:
+            drilling.record(opened, seconds)
+    except (ClusterError, ToolError) as error:
+        session.reporter.warn(
+            f"the drill went well, but DrillStale will not know of it: {error.message}",
+        )

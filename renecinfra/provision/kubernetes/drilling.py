@@ -44,7 +44,7 @@ def drill(session: ClusterSession, argv: Sequence[str]) -> Rehearsal:
             with run.step("remove"):
                 _remove(session)
         with run.step("record"):
-            _record(session, seconds)
+            record(session, seconds)
         return Rehearsal(session.name, made.target, seconds, None, findings)
 
 
@@ -55,8 +55,12 @@ def _recovered(session: ClusterSession, places: Places) -> dict[str, Any]:
         return wait(session, new.name, lambda text: progress.advance(0, text))
 
 
-def _record(session: ClusterSession, seconds: float) -> None:
-    """As rules of Prometheus, by which the alert on the age of the last good drill is answered."""
+def record(session: ClusterSession, seconds: float) -> None:
+    """Keep a good drill as rules of Prometheus, which answer the alert on the age of the last one.
+
+    Raises:
+        ClusterError: the cluster refuses.
+    """
     if session.profile.releases.monitoring:
         with session.reporter.step("Recording the drill"):
             session.cluster.apply(drilled(session.profile, datetime.now(UTC), seconds))

@@ -338,6 +338,7 @@ def test_a_drill_restores_looks_and_deletes(database: Cloud, monkeypatch: pytest
     told = database.run("drill", "cloud", "--json")
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["ok"]
+    assert "DrillStale will not know of it: cloud is not up" in told.stderr, "it has no cluster here"
 
 
 def test_the_guard_knows_how_much_going_back_would_lose(database: Cloud):

@@ -16,7 +16,7 @@ from renecinfra import cli
 from renecinfra.kubernetes import rollout
 from renecinfra.platforms.helm_releases import HelmReleases
 from renecinfra.platforms.releases import ReleaseContext
-from renecinfra.provision.aws import contents, eks
+from renecinfra.provision.aws import contents, drilling, eks
 from renecinfra.provision.aws.session import AwsSession
 from tests.cluster import api, controllers
 from tests.cluster.api import Refusal
@@ -219,6 +219,13 @@ def test_what_was_restored_is_looked_into(
     (skipped,) = contents.look(session, instance, adopted=True)
     assert skipped.ok
     assert skipped.detail.startswith("not looked at: ")
+
+
+def test_a_drill_is_recorded_where_its_alert_is(session: AwsSession, serving: api.FakeApi) -> None:
+    assert "renec-drillstale" in serving.names("PrometheusRule")
+    drilling.record(session, 61.25)
+    rules = serving.find("PrometheusRule", "renec-drill", "renec")["spec"]["groups"][0]["rules"]
+    assert {one["record"]: one["expr"] for one in rules}["renec_drill_rto_seconds"] == "vector(61.2)"
 
 
 @pytest.mark.timeout(600)

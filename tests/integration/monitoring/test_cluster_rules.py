@@ -108,6 +108,19 @@ def test_no_postgresql_and_no_drill_at_all_are_told(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("environment", ["prod", "staging"])
+def test_in_aws_the_age_of_the_last_drill_is_watched(
+    environment: str, renderer: Renderer, tmp_path: Path
+) -> None:
+    aws = load(Workspace(ROOT), environment, environ={}).profile
+    files = rules(aws, renderer, tmp_path)
+    watched = {path.stem.removeprefix("rule-") for path in files}
+    assert "drillstale" in watched
+    assert not watched & {"postgresdown", "backupstale"}, "those ask for CloudNativePG's metrics"
+    checked = promtool("check", "rules", "--lint-fatal", *files)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_a_drill_that_went_well_answers_the_alert(
     profile: Profile, renderer: Renderer, tmp_path: Path
 ) -> None:
