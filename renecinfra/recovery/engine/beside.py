@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,7 +117,7 @@ class Beside:
         if self.running():
             return
         self._write_configuration(recipe)
-        options = _command_line(self._settings(recipe))
+        options = settings.command_line(self._settings(recipe))
         self.files.run("mv", "-f", "--", str(self.log), f"{self.log}.before", check=False)
         self._pg_ctl("start", "-W", "-s", "-l", str(self.log), "-o", options)
         # It has either written its pid by now, or why it could not.
@@ -129,7 +128,7 @@ class Beside:
     def serve(self) -> None:
         """Start what has been replayed to its end, to look at it."""
         if not self.running():
-            options = _command_line(self._base_settings())
+            options = settings.command_line(self._base_settings())
             self._pg_ctl("start", "-w", "-s", "-l", str(self.log), "-o", options)
 
     def stop(self, *, immediate: bool = False) -> None:
@@ -344,8 +343,3 @@ def _fetchers(cores: int) -> int:
     Twice the cores took 5.4 s for 3 GB, as many as cores 6.5 s (two cores); with more it was no less.
     """
     return min(2 * cores, _FETCHERS_MOST)
-
-
-def _command_line(chosen: Mapping[str, str]) -> str:
-    """Settings as the server's options: they are stronger than anything in the data directory."""
-    return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in chosen.items())

@@ -4,6 +4,8 @@ it can.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -55,3 +57,8 @@ def buffers() -> int:
         if line.startswith("MemAvailable:"):
             return min(max(int(line.split()[1]) * 1024 // _MEMORY_SHARE, _BUFFERS_MIN), _BUFFERS_MAX)
     return _BUFFERS_MIN
+
+
+def command_line(chosen: Mapping[str, str]) -> str:
+    """Settings as the server's options: they are stronger than anything in the data directory."""
+    return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in chosen.items())
