@@ -60,6 +60,4 @@ def record(session: AwsSession, seconds: float) -> None:
         with eks.opened(session) as opened:
             drilling.record(opened, seconds)
     except (ClusterError, ToolError) as error:
-        session.reporter.warn(
-            f"the drill went well, but DrillStale will not know of it: {error.message}",
-        )
+        session.reporter.warn(f"the drill went well, but DrillStale will not know of it: {error.message}")
