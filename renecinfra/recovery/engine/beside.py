@@ -177,8 +177,6 @@ class Beside:
             [Path(source) for source in recipe.sources],
             ahead=self.archive_get(ahead=True),
         )
-        # What an earlier start was given last says nothing of this one.
-        self.files.remove(self.directory / "given")
         self.files.write(self.directory / "restore_command.sh", script)
 
     def archive_get(self, *, ahead: bool = False) -> list[str]:
