@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from renecinfra import process
 from renecinfra.errors import RestoreError
-from renecinfra.recovery.engine import restore_command, settings
+from renecinfra.recovery.engine import restore_command, settings, write_out
 from renecinfra.recovery.engine.explaining import explain
 from renecinfra.recovery.engine.files import OwnedFiles
 from renecinfra.recovery.engine.recipe import End, Recipe, Replayed
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.05
 _STOP_SECONDS: Final = 300
 _BEGIN_SECONDS: Final = 10
 _CONNECT_SECONDS: Final = 5
@@ -93,7 +93,8 @@ class Beside:
         )
         tool = PgBackRest(self.database)
         try:
-            tool.run(argv, timeout=None, on_line=lambda line: _tell_share(line, note))
+            with write_out.beside_writer(self.cluster):
+                tool.run(argv, timeout=None, on_line=lambda line: _tell_share(line, note))
         except RestoreError as error:
             if error.id == "backup-set-missing":
                 # So it says of a repository that it cannot open; what is listed of it tells why.
@@ -123,7 +124,7 @@ class Beside:
         # It has either written its pid by now, or why it could not.
         deadline = time.monotonic() + _BEGIN_SECONDS
         while not self.running() and not self.log_tail() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS / 4)
+            time.sleep(_POLL_SECONDS / 2)
 
     def serve(self) -> None:
         """Start what has been replayed to its end, to look at it."""
