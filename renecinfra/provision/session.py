@@ -206,7 +206,8 @@ def _register(resolved: ResolvedSecrets) -> None:
 
 
 _INSTEAD: Final = {
-    "aws": "there are plan, up, down, status, drift, backup, restore and drill; RDS fails over by itself",
+    "aws": "there are plan, up, down, status, logs, drift, deploy, rollback, backup, restore and drill; RDS "
+    "fails over by itself",
     "kubernetes": "there are plan, up, down, status, logs, drift, deploy, rollback, backup, restore and "
     "drill; CloudNativePG fails over by itself",
 }
