@@ -17,15 +17,6 @@ import urllib3
 from tests.ports import free_port_base
 
 ROOT = Path(__file__).parents[2]
-# The files that take longest. Two run at a time, and one that began last would keep the other waiting.
-LONGEST = ("test_up_local", "test_rotation", "test_backups", "test_interrupted_up")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(
-        key=lambda item: places.get(item.path.stem, len(LONGEST)) if item.path.parent.name == "e2e" else -1
-    )
 
 
 @dataclass
