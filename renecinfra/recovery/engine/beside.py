@@ -93,7 +93,7 @@ class Beside:
         )
         tool = PgBackRest(self.database)
         try:
-            with write_out.beside_writer(self.cluster):
+            with write_out.flushing(self.cluster):
                 tool.run(argv, timeout=None, on_line=lambda line: _tell_share(line, note))
         except RestoreError as error:
             if error.id == "backup-set-missing":

@@ -18,14 +18,14 @@ from typing import Final
 
 _LEAST_BYTES: Final = 4 << 20
 _PAUSE_SECONDS: Final = 0.1
-# A look takes longer the more files there are; most of the time is left to whoever writes them.
+# A look takes longer the more files there are; most of a processor is left to whoever writes them.
 _PAUSE_SHARE: Final = 10
 _END_SECONDS: Final = 10.0
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def beside_writer(directory: Path) -> Iterator[None]:
+def flushing(directory: Path) -> Iterator[None]:
     """Flush the large files below ``directory`` again and again for as long as the body writes them.
 
     It saves time and promises nothing: whoever writes a file still has to flush it, and is told by that of an
@@ -46,37 +46,32 @@ def beside_writer(directory: Path) -> Iterator[None]:
 def _follow(directory: Path, ended: threading.Event) -> None:
     flushed: dict[int, int] = {}
     while not ended.is_set():
-        started = time.monotonic()
-        spent = _flush(directory, flushed, ended)
-        looked = time.monotonic() - started - spent
-        ended.wait(max(_PAUSE_SECONDS, _PAUSE_SHARE * looked))
+        started = time.thread_time()
+        _flush(directory, flushed, ended)
+        ended.wait(max(_PAUSE_SECONDS, _PAUSE_SHARE * (time.thread_time() - started)))
 
 
-def _flush(directory: Path, flushed: dict[int, int], ended: threading.Event) -> float:
-    """Flush what has changed since ``flushed``, by inode, and say how many seconds the disk took."""
-    spent = 0.0
+def _flush(directory: Path, flushed: dict[int, int], ended: threading.Event) -> None:
+    """Flush what has changed since ``flushed``, which has the times of changes by inode."""
     # Files come and go meanwhile.
     with contextlib.suppress(OSError):
         for _path, _directories, names, parent in os.fwalk(directory):
             for name in names:
                 if ended.is_set():
-                    return spent
+                    return
                 with contextlib.suppress(OSError):
-                    spent += _flush_file(name, parent, flushed)
-    return spent
+                    _flush_file(name, parent, flushed)
 
 
-def _flush_file(name: str, parent: int, flushed: dict[int, int]) -> float:
+def _flush_file(name: str, parent: int, flushed: dict[int, int]) -> None:
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode) or found.st_size < _LEAST_BYTES:
-        return 0.0
+        return
     if flushed.get(found.st_ino) == found.st_mtime_ns:
-        return 0.0
+        return
     descriptor = os.open(name, _OPEN, dir_fd=parent)
     try:
-        started = time.monotonic()
         os.fdatasync(descriptor)
-        flushed[found.st_ino] = found.st_mtime_ns
-        return time.monotonic() - started
     finally:
         os.close(descriptor)
+    flushed[found.st_ino] = found.st_mtime_ns
